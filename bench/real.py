@@ -35,6 +35,8 @@ class RealFigures:
     load: float
     #: Part of the time in which boards measured.
     utilisation: float
+    #: Bytes that a board received over USB while it measured, mean.
+    received: float
 
 
 def measure_real(
@@ -70,6 +72,7 @@ def _figures(boards: Boards, window: float, paths: Iterator[str], seconds: float
         (max(cycles) - true_window) * 1000,
         mean(result.measurement.load_us for result in measured) / 1000,
         true_window / mean(cycles),
+        mean(result.measurement.usb_bytes_in_window for result in measured),
     )
 
 

@@ -160,6 +160,7 @@ def real_lines(figures: RealFigures) -> Iterator[str]:
         f"loading the FPGA is {figures.load:.1f} of it)"
     )
     yield f"  boards measure                         {figures.utilisation * _PERCENT:.1f} % of the time"
+    yield f"  bytes to a board during a window       {figures.received:,.0f}"
 
 
 def simulated_lines(figures: SimulatedFigures) -> Iterator[str]:

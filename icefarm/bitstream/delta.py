@@ -9,28 +9,27 @@ and workers to boards (docs/protocol.md).
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 
 from icefarm.bitstream.up5k import LENGTH
 from icefarm.errors import InvalidBitstream
 
-__all__ = ["PLACES", "alike", "best_difference", "difference", "restored"]
+__all__ = ["best_difference", "difference", "restored"]
 
 #: Bytes that are compared at a time, and where they differ.
 _LARGE, _SMALL = 4096, 512
-#: Bytes that differ, and up to two between them that do not: another run would take as many.
-_RUN = re.compile(rb"[^\0]+(?:\0{1,2}[^\0]+)*")
+#: Bytes that are the same, and from which on two runs are shorter than one.
+_APART = bytes(3)
 #: Bytes of a number, at most.
 _NUMBER = 3
 #: Where two bitstreams are compared to find out whether they are related: so many bytes at so many places.
-PLACES, _BYTES = 16, 256
+_PLACES, _BYTES = 16, 256
 
 
-def alike(one: bytes, other: bytes) -> int:
-    """Return at how many of `PLACES` places two bitstreams are the same; takes some microseconds."""
-    step = max(_BYTES, len(one) // PLACES)
-    return sum(one[at : at + _BYTES] == other[at : at + _BYTES] for at in range(0, step * PLACES, step))
+def _alike(one: bytes, other: bytes) -> int:
+    """Return at how many of `_PLACES` places two bitstreams are the same; takes some microseconds."""
+    step = max(_BYTES, len(one) // _PLACES)
+    return sum(one[at : at + _BYTES] == other[at : at + _BYTES] for at in range(0, step * _PLACES, step))
 
 
 def difference(data: bytes, base: bytes, limit: int = LENGTH) -> bytes | None:
@@ -51,9 +50,9 @@ def best_difference(data: bytes, bases: Sequence[bytes], limit: int) -> tuple[in
 
     None if no base is much alike, or the difference is longer than ``limit``: the whole bitstream is better sent.
     """
-    places = [alike(data, base) for base in bases]
+    places = [_alike(data, base) for base in bases]
     best = places.index(max(places))
-    made = None if places[best] < PLACES // 2 else difference(data, bases[best], limit)
+    made = None if places[best] < _PLACES // 2 else difference(data, bases[best], limit)
     return None if made is None else (best, made)
 
 
@@ -65,9 +64,20 @@ def _runs(data: bytes, base: bytes) -> Iterator[tuple[int, int]]:
         for start in range(large, min(large + _LARGE, len(data)), _SMALL):
             one, other = data[start : start + _SMALL], base[start : start + _SMALL]
             if one != other:
-                bits = int.from_bytes(one, "little") ^ int.from_bytes(other, "little")
-                for run in _RUN.finditer(bits.to_bytes(len(one), "little")):
-                    yield start + run.start(), start + run.end()
+                bits = int.from_bytes(one) ^ int.from_bytes(other)
+                yield from _runs_of(bits.to_bytes(len(one)), start)
+
+
+def _runs_of(bits: bytes, first: int) -> Iterator[tuple[int, int]]:
+    """Yield where runs begin and end in a piece from ``first`` on, of which these bits differ."""
+    left = bits.lstrip(b"\0")
+    while left:
+        start = len(bits) - len(left)
+        end = bits.find(_APART, start)
+        if end < 0:
+            end = len(bits.rstrip(b"\0"))
+        yield first + start, first + end
+        left = bits[end:].lstrip(b"\0")
 
 
 def _number(number: int) -> bytes:

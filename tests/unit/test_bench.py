@@ -146,7 +146,7 @@ def test_all_that_is_measured_of_the_standard_farms_has_its_place_in_the_table()
     whole = Figures({}, instant=[figures(boards, 1000) for boards in (1, 4, 64, 200)])
     whole.simulated = [SimulatedFigures(64, [stretch(600)], [stretch(700)])]
     whole.archive = [ArchiveFigures(4, [Turn(100, {"control": 0.1})], [Turn(100, {})])]
-    whole.real = [RealFigures(16, window, 100, 35.0, 36.0, 34.5, 0.9) for window in (0.1, 1.0)]
+    whole.real = [RealFigures(16, window, 100, 35.0, 36.0, 34.5, 0.9, 120.0) for window in (0.1, 1.0)]
     placed = {each.goal.name for each in whole.compared()}
     for mix in (Mix.SPARSE, Mix.DENSE, Mix.RELATED):
         placed |= {each.goal.name for each in Figures({}, mix, [figures(64, 1000)]).compared()}

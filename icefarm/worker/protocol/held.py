@@ -12,13 +12,12 @@ later ones, so the board gives up their buffers first.
 from __future__ import annotations
 
 from functools import cached_property
-from operator import itemgetter
 from zlib import crc32
 
 from attrs import Factory, define, field, frozen
 
 from icefarm.bitstream import decompress
-from icefarm.bitstream.delta import PLACES, alike, difference
+from icefarm.bitstream.delta import best_difference
 from icefarm.kinds.circuit import Circuit
 
 __all__ = ["SMALLEST", "Difference", "Held"]
@@ -50,12 +49,6 @@ class _Base:
         circuit = self.circuit
         return decompress(circuit.payload, circuit.length) if circuit.compressed else circuit.payload
 
-    def places_like(self, other: _Base) -> int:
-        """Return at how many places another circuit is the same; 0 if it cannot be the base."""
-        if self.circuit.length != other.circuit.length:
-            return 0
-        return PLACES + 1 if self.circuit.sha256 == other.circuit.sha256 else alike(self.plain, other.plain)
-
 
 @define(eq=False)
 class _Buffer:
@@ -86,17 +79,16 @@ class Held:
         """Return the difference from the most alike of the bitstreams; None if the whole is better sent."""
         if not self._known or len(circuit.payload) < SMALLEST:
             return None
-        wanted = _Base(circuit)
-        found = [
-            (wanted.places_like(buffer.base), buffer.id, buffer.base)
+        bases = {
+            buffer.id: buffer.base.plain
             for buffer in reversed(self._known)
-            if buffer.usable and buffer.base is not None
-        ]
-        places, id_, base = max(found, key=itemgetter(0), default=(0, 0, wanted))
-        if places < PLACES // 2:
+            if buffer.usable and buffer.base is not None and buffer.base.circuit.length == circuit.length
+        }
+        if not bases:
             return None
-        runs = difference(wanted.plain, base.plain, int(PART * len(circuit.payload)))
-        return None if runs is None else Difference(id_, runs, crc32(wanted.plain))
+        wanted = _Base(circuit).plain
+        found = best_difference(wanted, list(bases.values()), int(PART * len(circuit.payload)))
+        return None if found is None else Difference(list(bases)[found[0]], found[1], crc32(wanted))
 
     def sent(self, id_: int, circuit: Circuit) -> None:
         """An EVALUATE is sent; the board takes one of its free buffers for it."""
