@@ -298,3 +298,18 @@ def test_a_selector_leaves_the_boards_of_one_router(
     assert narrowed == wanted
     assert narrowed is not None
     parse_boards(narrowed)
+
+
+def test_control_learns_the_state_of_the_farm_once_it_has_joined_all_routers(world: MemoryWorld) -> None:
+    world.farm.kill_control()
+    world.farm.start_control()
+    control, learnt = world.farm.control, []
+    learn = control._learn
+
+    async def noted() -> None:
+        learnt.append(set(control.parts.routers.buses))
+        await learn()
+
+    control._learn = noted  # type: ignore[method-assign]
+    world.pass_time(30.0)
+    assert learnt == [{ONE, TWO}]

@@ -12,6 +12,7 @@ from typing import Any
 
 from attrs import evolve
 from twisted.application.service import Service
+from twisted.internet.defer import DeferredLock
 from twisted.logger import Logger
 
 from icefarm.bus import Bus, Caller, Handler
@@ -63,8 +64,11 @@ class Control(Service):
         self._refusals: dict[str, str] = {}
         #: Routers that have admitted control.
         self._were_in: set[str] = set()
-        #: Learns the state of the farm once all routers have had the time to be in reach.
+        #: Routers that control has joined.
+        self._joined: set[str] = set()
+        #: Learns the state of the farm once all routers have had the time to be joined, one time after the other.
         self._learning: Any = None
+        self._turn = DeferredLock()
         self.parts = assemble(clock, store, history, settings, archive if settings.archive else None)
         self.sessions = self.parts.sessions
         self.issued = _issued(settings, store, clock, web)
@@ -119,6 +123,7 @@ class Control(Service):
         if self.parts.archive is not None:
             self.parts.archive.start()
         self.log.info("control is at the router{name}", name=_named(router))
+        self._joined.add(router)
         self._plan_learning()
 
     def refused(self, error: IcefarmError, router: str = ONLY) -> bool:
@@ -203,24 +208,32 @@ class Control(Service):
             return
         self.log.warn("control has lost the router{name}: {reason}", name=_named(router), reason=reason)
         del buses[router]
+        self._joined.discard(router)
         self.sessions.detach(router)
         self.parts.topics.audiences[router].detach()
         self.parts.dispatcher.lose(router)
 
     def _plan_learning(self) -> None:
-        """Learn the state of the farm: at once where all routers are in reach, else when they had time to be.
+        """Learn the state of the farm: at once where all routers are joined, else when they had time to be.
 
-        What is at a router that is not in reach yet would count as lost.
+        What is at a router that is not joined yet would count as lost.
         """
         self._stop_learning()
-        if self.parts.routers.buses.keys() == set(self.settings.routers):
+        if self._joined == set(self.settings.routers):
             self._start_learning()
         else:
             self._learning = self.clock.callLater(ROUTER_PATIENCE, self._start_learning)
 
     def _start_learning(self) -> None:
         self._learning = None
-        self._tasks.persist(self.clock, "the state of the farm is learnt", self._learn)
+        self._tasks.persist(self.clock, "the state of the farm is learnt", self._learn_in_turn)
+
+    async def _learn_in_turn(self) -> None:
+        await self._turn.acquire()
+        try:
+            await self._learn()
+        finally:
+            self._turn.release()
 
     def _stop_learning(self) -> None:
         if self._learning is not None:
