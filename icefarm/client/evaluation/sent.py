@@ -87,8 +87,9 @@ class Bases:
 
     def _difference(self, circuit: _Base) -> dict[str, Any] | None:
         self._failed += 1
-        limit, latest_first = int(PART * _size(circuit.payload)), list(reversed(self._bases))
-        found = best_difference(circuit.plain, [base.plain for base in latest_first], limit)
+        latest_first = list(reversed(self._bases))
+        bases, limit = [base.plain for base in latest_first], int(PART * _size(circuit.payload))
+        found = best_difference(circuit.plain, bases, limit)
         if found is None:
             return None
         self._failed = 0

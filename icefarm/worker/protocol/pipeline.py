@@ -47,7 +47,7 @@ from icefarm.kinds.circuit import Circuit
 from icefarm.kinds.handle import Answer
 from icefarm.worker.protocol import messages
 from icefarm.worker.protocol.health import Outcome, Tally
-from icefarm.worker.protocol.held import Difference, Held
+from icefarm.worker.protocol.held import Held
 
 if TYPE_CHECKING:
     from icefarm.worker.protocol.board_client import BoardClient
@@ -227,16 +227,15 @@ class Pipeline:
         difference = self.held.difference_for(job.circuit)
         job.is_difference = difference is not None
         self.held.sent(job.id, job.circuit)
-        assert self.transport is not None
-        self.transport.write(self._request(job, difference))
-
-    def _request(self, job: _Job, difference: Difference | None) -> bytes:
         circuit, parameters = job.circuit, job.parameters
-        if difference is not None:
+        if difference is None:
+            encoding = messages.Encoding.LZ4 if circuit.compressed else messages.Encoding.RAW
+            request = messages.evaluate(job.id, circuit.payload, circuit.length, encoding, parameters, self.slower)
+        else:
             base, runs, check = difference.base, difference.runs, difference.check
-            return messages.evaluate_difference(job.id, base, runs, check, circuit.length, parameters, self.slower)
-        encoding = messages.Encoding.LZ4 if circuit.compressed else messages.Encoding.RAW
-        return messages.evaluate(job.id, circuit.payload, circuit.length, encoding, parameters, self.slower)
+            request = messages.evaluate_difference(job.id, base, runs, check, circuit.length, parameters, self.slower)
+        assert self.transport is not None
+        self.transport.write(request)
 
     def _resend(self, job: _Job) -> None:
         """Resend an evaluation, as the board's last one."""

@@ -11,7 +11,7 @@ from attrs import Factory, define
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from icefarm.arguments import to_wire
+from icefarm.arguments import CheckedFunction, to_wire
 from icefarm.concurrency.clock import Clock
 from icefarm.contract import Assignment, account_of
 from icefarm.errors import DeviceFailed
@@ -152,37 +152,33 @@ class BoardReservation:
         function = self.kind.methods.get(method)
         if function is None:
             raise self.kind.no_method(method)
+        if method == EVALUATE and self._usual is not None:
+            return self._evaluate(self._usual, function, args, dict(kwargs))
         note = None
         if method == EVALUATE and NOTE not in function.types:
-            own = dict(kwargs)
-            note = note_from_wire(own.pop(NOTE, None), own.get("bitstream"), own.get("attempt", 1))
-            kwargs = own
+            kwargs = dict(kwargs)
+            note = _take_note(kwargs)
         arguments = function.bind(args, kwargs)
-        if method == EVALUATE and self._usual is not None:
-            return self.evaluate(**arguments, note=note)
         _noted.set(note)
         answer: Awaitable[Any] = function.function(self._instance, **arguments)
         return answer
 
-    def evaluate(
-        self,
-        evaluation_id: str,
-        bitstream: Packed | bytes,
-        options: Any = None,
-        attempt: int = 1,
-        note: Note | None = None,
+    def _evaluate(
+        self, usual: Chosen, function: CheckedFunction, args: Sequence[Any], kwargs: dict[str, Any]
     ) -> Deferred[dict[str, Any]]:
         """Evaluate as the kind declares: join, admit, measure, record.  See `icefarm.kinds.handle.Evaluator`."""
-        usual, measuring = self._usual, self.measuring
-        assert usual is not None
+        measuring, note = self.measuring, _take_note(kwargs)
+        asked = function.bind(args, kwargs)
+        id, bitstream, options = asked["evaluation_id"], asked["bitstream"], asked.get("options")
         chosen = usual if options is None or options == usual.options else Chosen.of(options)
         parameters = self._instance.parameters(chosen.options)
         if measuring.turn is not None:
             measuring.turn.check(parameters.window)
         if measuring.ended is not None:
             raise measuring.ended
-        evaluate = partial(measuring.carried_out, self._instance, evaluation_id, bitstream, parameters, chosen, attempt)
-        return self._evaluations.once(evaluation_id, (bitstream, chosen.text), evaluate, note)
+        attempt = asked.get("attempt", 1)
+        evaluate = partial(measuring.carried_out, self._instance, id, bitstream, parameters, chosen, attempt)
+        return self._evaluations.once(id, (bitstream, chosen.text), evaluate, note)
 
     def withdraw(self, ids: Collection[str]) -> None:
         """Begin none of these evaluations any more.  See `Measuring.withdraw`."""
@@ -258,3 +254,8 @@ class BoardReservation:
     def emit(self, event: str, **fields: object) -> None:
         if self.measuring.ended is None:
             self.measuring.context.board.emit(self.assignment.reservation, event, fields)
+
+
+def _take_note(arguments: dict[str, Any]) -> Note:
+    """Take the note out of the arguments of an evaluation."""
+    return note_from_wire(arguments.pop(NOTE, None), arguments.get("bitstream"), arguments.get("attempt", 1))

@@ -10,7 +10,7 @@ from typing import Any
 
 from icefarm.contract import FARM_ACCOUNT, Assignment, ReferenceCircuit
 from icefarm.errors import DeviceFailed, InvalidBitstream, ReservationEnded
-from icefarm.worker.archive.rows import Note
+from icefarm.kinds.registry import EVALUATE
 from icefarm.worker.board.managed_board import ManagedBoard
 from icefarm.worker.reservation.board_reservation import BoardReservation
 
@@ -19,7 +19,7 @@ __all__ = ["measure_references"]
 #: The kind that measures.
 KIND = "pulsecount"
 #: Control keeps what they measured by itself.
-_NOT_ARCHIVED = Note(archive=False)
+_NOT_ARCHIVED = {"note": {"archive": False}}
 
 
 async def measure_references(
@@ -50,7 +50,9 @@ async def _measured(borrowed: BoardReservation, circuit: ReferenceCircuit) -> li
     for number in range(circuit.times):
         id = f"{borrowed.assignment.reservation} {circuit.name} {number}"
         try:
-            measured = await borrowed.evaluate(id, circuit.bitstream, note=_NOT_ARCHIVED)
+            measured = await borrowed.call(
+                EVALUATE, (), {**_NOT_ARCHIVED, "evaluation_id": id, "bitstream": circuit.bitstream}
+            )
         except (DeviceFailed, InvalidBitstream):
             return found
         found.append({**measured, "reference": circuit.name})
