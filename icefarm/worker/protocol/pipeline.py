@@ -287,12 +287,13 @@ class Pipeline:
 
     def result(self, result: messages.ResultReply) -> None:
         """An evaluation gave a result."""
-        self.held.answered(result.id)
         job = self._finish(result.id)
+        self.held.answered(result.id)
         if job is None:
             return
         self._strikes = 0
-        self._pump()
+        if self._queue:
+            self._pump()
         job.answer.callback(
             Answer(
                 content=result.value,
