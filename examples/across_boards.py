@@ -18,7 +18,7 @@ from typing import Any
 
 from attrs import Factory, define, frozen
 
-from icefarm.calibration.between_boards import Spread, spread_of
+from icefarm.calibration.between_boards import BoardSpread, spread_of
 from icefarm.calibration.records import Corrected
 from icefarm.client import Farm, Result
 from icefarm.errors import InvalidArgument
@@ -36,8 +36,8 @@ class OnBoards:
 class Row:
     """How far boards differ with one circuit: as measured, and corrected, where all of them are calibrated."""
 
-    measured: Spread
-    corrected: Spread | None
+    measured: BoardSpread
+    corrected: BoardSpread | None
     #: How far corrected values would differ by their uncertainty alone, ppm.
     expected_ppm: float | None
 

@@ -15,14 +15,14 @@ from attrs import frozen
 from icefarm.calibration.distributions import chi2_quantile, f_quantile
 from icefarm.errors import InvalidArgument
 
-__all__ = ["Spread", "spread_of"]
+__all__ = ["BoardSpread", "spread_of"]
 
 #: Without repeats, noise is taken for none; then so many degrees of freedom stand for certainty.
 _CERTAIN = 1e6
 
 
 @frozen
-class Spread:
+class BoardSpread:
     """What one circuit did on several boards.  Standard deviations are ppm of the mean."""
 
     mean: float
@@ -38,7 +38,7 @@ class Spread:
     noise_ppm: float | None
 
 
-def spread_of(values: Mapping[str, Sequence[float]], level: float = 0.95) -> Spread:
+def spread_of(values: Mapping[str, Sequence[float]], level: float = 0.95) -> BoardSpread:
     """Return how far a circuit's values spread: of each board (serial), those of its windows.
 
     Raises `InvalidArgument` for fewer than two boards with values, and for a mean that is not above 0.
@@ -59,7 +59,7 @@ def spread_of(values: Mapping[str, Sequence[float]], level: float = 0.95) -> Spr
     within = squares / within_freedom if within_freedom else 0.0
     low, high = _interval(between, within, between_freedom, within_freedom or _CERTAIN, level)
     part = 1e6 / mean
-    return Spread(
+    return BoardSpread(
         mean=mean,
         boards=len(boards),
         repeats=repeats,

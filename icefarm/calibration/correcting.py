@@ -18,7 +18,7 @@ __all__ = ["correction"]
 _COUNTING = ("pulsecount",)
 
 
-class Measured(Protocol):
+class Correctable(Protocol):
     """What of a measurement is needed; `icefarm.contract.Measurement` has it, and so has a result of the archive."""
 
     @property
@@ -43,7 +43,7 @@ class Measured(Protocol):
     def calibration(self) -> str | None: ...
 
 
-def correction(measured: Measured, calibration: Calibration | None) -> Corrected | str:
+def correction(measured: Correctable, calibration: Calibration | None) -> Corrected | str:
     """Return a measurement's value as it is without its board's deviation, or why it cannot be corrected.
 
     Of several windows it is their mean.  ``calibration`` is the one that the measurement names, if that is known.

@@ -17,6 +17,7 @@ from click.core import ParameterSource
 from icefarm.contract import NAME_RULE, Role, normal_name, valid_name
 from icefarm.errors import LinkLost, NotAuthorized, Untrusted, WrongProtocol
 from icefarm.farm.paths import DataDirectory, RunningFarm, default_data_directory
+from icefarm.wamp.url import DEFAULT_URL
 
 if TYPE_CHECKING:
     from icefarm.client import Farm
@@ -38,7 +39,6 @@ __all__ = [
     "with_access",
 ]
 
-DEFAULT_URL = "http://127.0.0.1:8080"
 #: Seconds for the sign-in, once something listens.
 SIGN_IN_LIMIT = 10.0
 

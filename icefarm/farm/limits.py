@@ -10,7 +10,7 @@ from attrs import Factory, frozen
 from icefarm.control.sessions.limits import LIMITS, checked_limits
 from icefarm.errors import InvalidArgument
 
-__all__ = ["GUARD_LIMITS", "FarmLimits", "farm_limits"]
+__all__ = ["GUARD_LIMITS", "GivenLimits", "farm_limits"]
 
 #: The limits that the guard at the router's public port holds, by name, and the least value of each.
 #: `icefarm_guard.Limits` says what they bound, and has the defaults.
@@ -30,7 +30,7 @@ _WHOLE = frozenset(("connections", "pending", "unsigned", "request", "unanswered
 
 
 @frozen
-class FarmLimits:
+class GivenLimits:
     """What an operator has set for the farm."""
 
     #: Of each account.
@@ -39,7 +39,7 @@ class FarmLimits:
     guard: Mapping[str, float] = Factory(dict)
 
 
-def farm_limits(given: Sequence[tuple[str, float]]) -> FarmLimits:
+def farm_limits(given: Sequence[tuple[str, float]]) -> GivenLimits:
     """Sort limits by who holds them.  Raises `InvalidArgument`."""
     account: dict[str, float] = {}
     guard: dict[str, float] = {}
@@ -51,7 +51,7 @@ def farm_limits(given: Sequence[tuple[str, float]]) -> FarmLimits:
         else:
             known = ", ".join((*LIMITS, *GUARD_LIMITS))
             raise InvalidArgument(f"there is no limit {name!a:.100}; there are {known}")
-    return FarmLimits(account, guard)
+    return GivenLimits(account, guard)
 
 
 def _guard_limit(name: str, value: float) -> float:

@@ -10,7 +10,7 @@ from pathlib import Path
 from attrs import Factory, evolve, frozen
 
 from icefarm.contract import account_of, identity_of
-from icefarm.farm.limits import FarmLimits
+from icefarm.farm.limits import GivenLimits
 from icefarm.farm.paths import DataDirectory
 from icefarm.farm.processes.process import Program
 from icefarm.farm.router.config import Address
@@ -92,7 +92,7 @@ class FarmOptions:
     calibration: bool = True
     suspect_boards: str | None = None
     #: What each account and each connection may cost, where that differs from the defaults.
-    limits: FarmLimits = Factory(FarmLimits)
+    limits: GivenLimits = Factory(GivenLimits)
     #: Proxies in front of the farm's own router that say whose connections they pass on.
     proxies: tuple[str, ...] = ()
     certificate: Path | None = None

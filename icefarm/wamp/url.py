@@ -14,8 +14,10 @@ from attrs import evolve, frozen
 from icefarm.errors import InvalidArgument
 from icefarm.text.public_url import SOCKET_PATH, socket_url
 
-__all__ = ["INSECURE", "RouterUrl", "is_loopback", "parse_url"]
+__all__ = ["DEFAULT_URL", "INSECURE", "RouterUrl", "is_loopback", "parse_url"]
 
+#: The farm of a client that names none: the one on this host.
+DEFAULT_URL = "http://127.0.0.1:8080"
 #: The environment variable that lets tokens go over the network without TLS.
 INSECURE = "ICEFARM_INSECURE"
 #: Seconds for a router's port to accept a connection, when that is all we ask.

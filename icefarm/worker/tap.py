@@ -32,6 +32,7 @@ from icefarm.virtual.models import MODELS
 from icefarm.virtual.usb_bus import VirtualBusOptions
 from icefarm.wamp.credentials import Credentials
 from icefarm.wamp.link import Link
+from icefarm.wamp.url import DEFAULT_URL
 from icefarm.worker.archive.spool import FileSpool, MemorySpool, Spool
 from icefarm.worker.board.hardware import SerialHardware
 from icefarm.worker.control_link.alive import AliveFile
@@ -94,7 +95,7 @@ class Options(LayeredOptions):
 
     section = "worker"
     settings = (
-        Setting("control", "the farm's router", "URL", "http://127.0.0.1:8080", url),
+        Setting("control", "the farm's router", "URL", DEFAULT_URL, url),
         Setting("name", "this worker's name in the farm; default: the name of the host", "NAME", parse=_name),
         Setting("token", "the token that the worker signs in with", "FILE", secret=True),
         Setting("ca-file", "trust the certificates in this PEM file at an https:// URL", "FILE", parse=certificates),

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from icefarm.client.connection.settings import DEFAULT_URL, ClientSettings
+from icefarm.client.connection.settings import ClientSettings
 from icefarm.contract import Role, valid_name
 from icefarm.errors import InvalidArgument
+from icefarm.wamp.url import DEFAULT_URL
 
 THERE = {"ICEFARM_URL": "http://there:1", "ICEFARM_NAME": "env", "ICEFARM_TOKEN": "secret"}
 

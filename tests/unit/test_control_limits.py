@@ -18,7 +18,7 @@ from icefarm.control.sessions.sign_in.tokens import token_hash
 from icefarm.control.sessions.tracker import BARRED
 from icefarm.control.wiring.service import ControlSettings
 from icefarm.errors import Busy, InvalidArgument, LimitReached, LinkLost, NotAuthorized
-from icefarm.farm.limits import FarmLimits, farm_limits
+from icefarm.farm.limits import GivenLimits, farm_limits
 from icefarm.testing.memory.control_harness import MemoryControl
 from icefarm.wamp.credentials import Credentials
 
@@ -234,7 +234,7 @@ def test_a_limit_that_is_none_is_refused_with_what_there_is(text: str) -> None:
 
 
 def test_limits_of_accounts_are_controls_and_those_of_connections_the_routers() -> None:
-    assert farm_limits([("boards", 8), ("pending", 16), ("sign_in", 2.5)]) == FarmLimits(
+    assert farm_limits([("boards", 8), ("pending", 16), ("sign_in", 2.5)]) == GivenLimits(
         {"boards": 8}, {"pending": 16, "sign_in": 2.5}
     )
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from attrs import evolve
 
-from icefarm.farm.limits import FarmLimits
+from icefarm.farm.limits import GivenLimits
 from icefarm.farm.plan import FarmOptions, control_program, worker_program
 from icefarm.farm.processes.process import Program
 
@@ -84,7 +84,7 @@ def test_a_value_of_zero_is_passed_on() -> None:
 
 
 def test_limits_are_passed_on_as_they_were_given() -> None:
-    options = evolve(OPTIONS, limits=FarmLimits({"seconds": 1234567.0, "rate": 0.5}))
+    options = evolve(OPTIONS, limits=GivenLimits({"seconds": 1234567.0, "rate": 0.5}))
     assert "--limit=seconds=1234567,rate=0.5" in control(options).command
 
 

@@ -13,7 +13,7 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 
 from icefarm.errors import InvalidArgument
-from icefarm.farm.limits import GUARD_LIMITS, FarmLimits, farm_limits
+from icefarm.farm.limits import GUARD_LIMITS, GivenLimits, farm_limits
 from icefarm.farm.router.inside.icefarm_guard import (
     CACHED,
     CONTROL,
@@ -460,12 +460,12 @@ def test_the_farm_checks_each_limit_of_the_guard_and_knows_which_are_whole_numbe
     defaults = asdict(Limits())
     assert set(GUARD_LIMITS) == set(defaults)
     for name, default in defaults.items():
-        assert farm_limits([(name, default)]) == FarmLimits({}, {name: default})
+        assert farm_limits([(name, default)]) == GivenLimits({}, {name: default})
         if isinstance(default, int):
             with pytest.raises(InvalidArgument, match="whole number"):
                 farm_limits([(name, default + 0.5)])
         else:
-            assert farm_limits([(name, default / 2)]) == FarmLimits({}, {name: default / 2})
+            assert farm_limits([(name, default / 2)]) == GivenLimits({}, {name: default / 2})
 
 
 def test_of_hundreds_of_calls_in_one_chunk_those_beyond_the_share_wait_and_keep_their_order() -> None:

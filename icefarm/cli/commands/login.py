@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from icefarm.cli.connect import DEFAULT_URL, ca_file_option, log_quietly
+from icefarm.cli.connect import ca_file_option, log_quietly
 from icefarm.errors import IcefarmError, InvalidArgument, LinkLost, NotAuthorized
+from icefarm.wamp.url import DEFAULT_URL
 
 if TYPE_CHECKING:
     from icefarm.oidc.stored_login import StoredLogin

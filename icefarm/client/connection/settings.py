@@ -17,11 +17,9 @@ from icefarm.contract import NAME_RULE, Role, normal_name, valid_name
 from icefarm.errors import InvalidArgument
 from icefarm.oidc.stored_login import stored_login
 from icefarm.text.legacy_names import CLIENT_NAMES, translate_legacy_env
-from icefarm.wamp.url import parse_url
+from icefarm.wamp.url import DEFAULT_URL, parse_url
 
-__all__ = ["DEFAULT_URL", "ClientSettings"]
-
-DEFAULT_URL = "http://127.0.0.1:8080"
+__all__ = ["ClientSettings"]
 
 
 @cache

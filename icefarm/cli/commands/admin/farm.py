@@ -26,7 +26,7 @@ from icefarm.cli.ui.parameter_types import (
 )
 from icefarm.contract import valid_name
 from icefarm.errors import InvalidArgument
-from icefarm.farm.limits import FarmLimits, farm_limits
+from icefarm.farm.limits import GivenLimits, farm_limits
 from icefarm.farm.paths import default_data_directory, write_private
 from icefarm.farm.plan import MOST_ROUTERS, FarmOptions
 from icefarm.farm.router.config import Address, RouterConfig, configuration_text
@@ -48,7 +48,7 @@ data_dir_option = click.option(
 )
 
 
-def _read_limits(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> FarmLimits:
+def _read_limits(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> GivenLimits:
     parsed = []
     for text in given:
         name, _equals, value = text.partition("=")
@@ -303,7 +303,7 @@ def config(
     certificate: Path | None,
     key: Path | None,
     proxies: tuple[str, ...],
-    limits: FarmLimits,
+    limits: GivenLimits,
 ) -> None:
     """Print the configuration of a Crossbar.io node that is the farm's router.
 
