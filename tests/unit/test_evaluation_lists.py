@@ -22,7 +22,7 @@ from icefarm.client.evaluation.worker_lists import WorkerLists, lists_of
 from icefarm.client.session import RunPlan
 from icefarm.contract import LIST_BYTES, LIST_MOST, Assignment, ReservationRecord, Role, device_procedure
 from icefarm.errors import InternalError, InvalidArgument, LinkLost, TimedOut
-from icefarm.worker.control_link.board_calls import KEPT_FOR, EvaluationLists
+from icefarm.worker.control_link.board_calls import KEPT_FOR, BoardDoor, EvaluationLists
 from icefarm.worker.reservation.collector import LONGEST, MANY, SPARE, Collector, patience
 
 # ------------------------------------------------------------------------------------------- when results leave
@@ -282,6 +282,35 @@ def test_a_bug_of_one_kind_fails_no_other_evaluation() -> None:
     assert done == {"call": 2, "measurement": {"value": "e2"}}
 
 
+@define(eq=False)
+class Slow(BoardDoor):
+    """A board that answers when the test says so."""
+
+    measuring: list[Deferred[Any]] = Factory(list)
+
+    async def evaluate(self, _: Caller, __: dict[str, Any]) -> Any:
+        self.measuring.append(Deferred())
+        return await self.measuring[-1]
+
+    def finish(self) -> None:
+        """Answer the first evaluation, which took a second."""
+        self.measuring.pop(0).callback({"value": 1, "started_at": 1.0, "ended_at": 2.0})
+
+
+def test_a_result_waits_for_others_while_its_own_board_has_work_left() -> None:
+    clock, busy, idle = Clock(), Slow(), Slow()
+    lists = EvaluationLists(clock, {"A": busy, "B": idle})
+    many = [{"call": call, "serial": "A"} for call in range(SPARE + 1)]
+    several = [{"call": 100 + call, "serial": "B"} for call in range(MANY)]
+    answers = run(lists.handle(Caller("alice", 1, "client"), (many + several,), {}))
+    busy.finish()
+    clock.advance(0)
+    assert answers == []
+    busy.finish()
+    clock.advance(0)
+    assert [each["call"] for each in answers[0]["results"]] == [0, 1]
+
+
 # ------------------------------------------------------------------------------------------------ at the client
 
 
@@ -428,6 +457,15 @@ def test_evaluations_of_a_list_that_fails_are_called_for_alone(world: World) -> 
     outcome = world.evaluating(CIRCUITS)
     assert [result.value for result in outcome.results[0]] == [1000] * 24
     assert set(world.farm.carried_out.values()) == {1}
+
+
+def test_a_bitstream_that_the_worker_lacks_is_sent_whole_where_its_list_had_failed(world: World) -> None:
+    world.farm.fails_lists = world.farm.forgetful = True
+    world.reserve(1)
+    first = world.evaluating(CIRCUITS[:1])
+    again = world.evaluating(CIRCUITS[:1])
+    assert [result.value for outcome in (first, again) for result in outcome.results[0]] == [1000] * 2
+    assert ["lz4" in asked["bitstream"] for asked in world.farm.asked] == [True, False, True]
 
 
 def test_an_error_of_one_evaluation_of_a_list_is_its_own_result(world: World) -> None:

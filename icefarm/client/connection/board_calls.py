@@ -183,15 +183,15 @@ class BoardCalls:
         told = {**call, "bitstream": brief, "reservation": record.id}
         try:
             if worker.takes_lists:
-                return await worker.evaluate(lease, told, limit)
+                try:
+                    return await worker.evaluate(lease, told, limit)
+                except Alone:
+                    if is_difference(brief):
+                        # Perhaps it is another worker now, of an earlier version.
+                        raise UnknownBitstream from None
             return await self._called_alone(bus, lease, told, limit)
-        except Alone:
-            if not is_difference(brief):
-                return await self._called_alone(bus, lease, told, limit)
-            # Perhaps it is another worker now, of an earlier version.
         except UnknownBitstream:
-            pass
-        self._sent.missed(record.worker, whole, brief)
+            self._sent.missed(record.worker, whole, brief)
         return await self._called(self._known(bus, lease), lease, {**told, "bitstream": whole}, limit)
 
     def _known(self, bus: Bus, lease: Lease) -> WorkerLists:
