@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 from attrs import Factory, define, evolve, field, frozen
 from twisted.logger import Logger
@@ -51,6 +52,9 @@ from icefarm.text.counts import counted
 
 __all__ = ["Inventory"]
 
+#: Seconds in which a board that has changed hands is shown at the latest.
+SHOWN_WITHIN = 0.1
+
 #: Reports of several boards, as a worker sends them; and why some are refused, by serial.
 _Reports = Batches[Sequence[DeviceReport], dict[str, IcefarmError]]
 
@@ -62,6 +66,16 @@ def _disagree(record: DeviceRecord, report: DeviceReport) -> bool:
     if record.status is DeviceStatus.OFFLINE:
         return False
     return record.reservation != report.reservation or record.shares.keys() != set(report.shares)
+
+
+def _shows(device: DeviceRecord, reservation: ReservationRecord) -> bool:
+    """Tell whether a board's record is as that reservation of it has become."""
+    if reservation.within is not None:
+        # What of it the board's own record has depends on the others who share the board.
+        return False
+    if reservation.ended_at is not None:
+        return device.reservation != reservation.id
+    return device.reservation == reservation.id and device.expires_at == reservation.expires_at
 
 
 @frozen
@@ -95,6 +109,9 @@ class Inventory:
     _published: Counter[str] = Factory(Counter)
     #: The workers' reports: those that come while others are written share a transaction.
     _reports: dict[str, _Reports] = Factory(dict)
+    #: Reservations that began, changed or ended, whose boards were not published since, by serial.
+    _unshown: dict[str, ReservationRecord] = Factory(dict)
+    _shows_soon: Any = None
     #: Boards to publish again, with the worker of each; and boards that have become free.
     _changed: dict[str, str] = Factory(dict)
     _freed: dict[str, DeviceRecord] = Factory(dict)
@@ -114,6 +131,8 @@ class Inventory:
 
     def stop(self) -> None:
         """Cancel pending work."""
+        if self._shows_soon is not None:
+            self._shows_soon.cancel()
         self._tasks.stop()
 
     def heard(self, event: Event) -> None:
@@ -125,7 +144,7 @@ class Inventory:
                 | ReservationsShortened(records)
                 | ReservationsEnded(records)
             ):
-                self.show_boards(records)
+                self._show_soon(records)
             case WorkerLost(name):
                 lost = partial(self.lost, name, "its worker is not connected")
                 self._tasks.persist(self.clock, f"worker {name} is lost", lost)
@@ -257,8 +276,7 @@ class Inventory:
     ) -> None:
         """Publish changed boards, and act on the changes."""
         if devices:
-            self._published.update(device.serial for device in devices)
-            self.publisher.publish(BoardsChanged(devices))
+            self._publish(devices)
         for device in devices:
             self._note_absence(device, with_worker)
             if device.status is not DeviceStatus.AVAILABLE:
@@ -275,12 +293,33 @@ class Inventory:
         if self._freed:
             self._tells.poke()
 
+    def _publish(self, devices: Sequence[DeviceRecord]) -> None:
+        self._published.update(device.serial for device in devices)
+        for device in devices:
+            reservation = self._unshown.get(device.serial)
+            if reservation is not None and _shows(device, reservation):
+                del self._unshown[device.serial]
+        self.publisher.publish(BoardsChanged(devices))
+
     async def _tell_free(self) -> None:
         workers = await self.store.workers()
         boards, self._freed = list(self._freed.values()), {}
         freed = free(boards, workers, None)
         if freed:
             self.publisher.publish(BoardsAvailable(freed))
+
+    def _show_soon(self, records: Sequence[ReservationRecord]) -> None:
+        """Publish the boards of these reservations, unless reports of them do so within a moment.
+
+        A board that changes hands is usually reported at once, for its worker flashes it.
+        """
+        self._unshown.update({record.serial: record for record in records})
+        if self._unshown and self._shows_soon is None:
+            self._shows_soon = self.clock.callLater(SHOWN_WITHIN, self._show_unshown)
+
+    def _show_unshown(self) -> None:
+        self._shows_soon, records, self._unshown = None, list(self._unshown.values()), {}
+        self.show_boards(records)
 
     def show_boards(self, records: Sequence[ReservationRecord] | Sequence[DeviceRecord]) -> None:
         """Publish boards whose reservation or labels changed, unless a report that is newer than what is read does."""
