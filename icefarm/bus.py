@@ -8,6 +8,7 @@ keeps a connection up and hands out a new bus for each session.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from operator import attrgetter
 from typing import Any, Protocol
 
 from attrs import frozen
@@ -34,10 +35,8 @@ class Caller:
     #: The name of the router at which it calls (`icefarm.control.sessions.routers`).
     router: str = ""
 
-    @property
-    def key(self) -> SessionKey:
-        """Its session, in a farm that may have several routers."""
-        return self.router, self.session
+    #: Its session, in a farm that may have several routers: a `SessionKey`.
+    key = property(attrgetter("router", "session"))
 
 
 #: A procedure: gets the caller, the URI that was called, positional and keyword arguments; its result goes back. An

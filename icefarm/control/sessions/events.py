@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import attrgetter
 
 from attrs import frozen
 
@@ -64,10 +65,8 @@ class Session:
     #: A client's: it said at its sign-in that it follows its boards to other routers.
     follows: bool = False
 
-    @property
-    def key(self) -> SessionKey:
-        """What no other session of the farm has."""
-        return self.router, self.number
+    #: What no other session of the farm has: a `SessionKey`.
+    key = property(attrgetter("router", "number"))
 
 
 @frozen

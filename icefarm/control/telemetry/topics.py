@@ -8,7 +8,7 @@ for a snapshot misses nothing.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -221,10 +221,8 @@ class RouterTopics:
         for bus in self._listening(topic):
             self._tasks.start(f"event on {topic}", partial(bus.publish, topic, (), dict(fields), only=only))
 
-    def _listening(self, topic: str) -> Iterator[Bus]:
-        for router, bus in list(self.routers.buses.items()):
-            if self.audiences[router].listens(topic):
-                yield bus
+    def _listening(self, topic: str) -> list[Bus]:
+        return [bus for router, bus in self.routers.buses.items() if self.audiences[router].listens(topic)]
 
 
 async def _details(bus: Bus, number: int) -> Any:

@@ -97,7 +97,7 @@ class Control(Service):
         await self.parts.topics.audiences[router].attach(bus)
         registered = await outcomes(
             [
-                partial(bus.register, procedure, partial(_at, router, handler), replace=replace)
+                partial(bus.register, procedure, _at(router, handler), replace=replace)
                 for procedure, handler in self._procedures.items()
             ],
             AT_ONCE,
@@ -108,10 +108,10 @@ class Control(Service):
         if len(self.settings.routers) > 1:
             # One router by itself says that nobody offers a procedure.
             boards = BoardsElsewhere(self.parts.owners, self.parts.routers)
-            await bus.register(BOARDS, partial(_at, router, boards.answer), prefix=True, replace=replace)
+            await bus.register(BOARDS, _at(router, boards.answer), prefix=True, replace=replace)
         await bus.register(AUTHORIZER, self.authorizer.authorize, replace=replace)
         # Last: everything is in place before the first sign-in.
-        await bus.register(AUTHENTICATOR, partial(_at, router, self._sign_in), replace=replace)
+        await bus.register(AUTHENTICATOR, _at(router, self._sign_in), replace=replace)
         self._refusals.pop(router, None)
         self.parts.publisher.publish(RouterJoined())
         self.parts.recorder.start()
@@ -252,7 +252,12 @@ class Control(Service):
         self.parts.booking_keeper.poke()
 
 
-async def _at(
+def _at(router: str, handler: Handler) -> Handler:
+    """Return what handles the calls that come in at a router."""
+    return handler if router == ONLY else partial(_said_where, router, handler)
+
+
+async def _said_where(
     router: str, handler: Handler, caller: Caller, procedure: str, args: Sequence[Any], fields: Mapping[str, Any]
 ) -> Any:
     """Hand a call to its handler, and say at which router it came in."""
