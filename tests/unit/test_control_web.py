@@ -30,7 +30,12 @@ def worker(name: str = "w1") -> WorkerRecord:
 
 
 def front(
-    *, connected: bool = True, away: bool = False, public: bool = True, files: dict[str, PageFile] | None = None
+    *,
+    connected: bool = True,
+    away: bool = False,
+    public: bool = True,
+    files: dict[str, PageFile] | None = None,
+    lost: tuple[str, ...] = (),
 ) -> Front:
     async def overview() -> tuple[list[WorkerRecord], list[DeviceRecord]]:
         if away:
@@ -40,7 +45,7 @@ def front(
     async def metrics() -> tuple[bytes, str]:
         return b"icefarm_info 1\n", "text/plain"
 
-    return Front(FarmView(lambda: connected, overview, metrics, files or {}, public=public))
+    return Front(FarmView(lambda: connected, overview, metrics, files or {}, public=public, lost=lambda: lost))
 
 
 @ensureDeferred
@@ -56,6 +61,13 @@ async def test_without_the_database_the_page_says_so() -> None:
     answer = await front(away=True).answer("GET", "/", URL)
     assert answer.code == 503
     assert "the database is &lt;away&gt;" in answer.body
+
+
+@ensureDeferred
+async def test_health_names_the_routers_that_are_lost_and_is_good_with_one() -> None:
+    answer = await front(lost=("https://farm:8082",)).answer("GET", "/health", URL)
+    assert answer.code == 200
+    assert json.loads(answer.body)["routers_lost"] == ["https://farm:8082"]
 
 
 @pytest.mark.parametrize(

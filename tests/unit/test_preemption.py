@@ -112,7 +112,7 @@ class Shelf:
     def at(self, _: object) -> Any:
         return self
 
-    async def retried(self, once: Any) -> Any:
+    async def retried(self, once: Any, **_: Any) -> Any:
         return await once(self)
 
     async def pause(self, longest: float) -> None:

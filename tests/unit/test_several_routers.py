@@ -142,6 +142,7 @@ def test_boards_of_a_router_that_is_lost_are_offline_until_it_is_back(world: Mem
     world.farm.routers[TWO].stop()
     world.pass_time(ROUTER_PATIENCE + 1.0)
     assert call(world, watcher, "available")["serials"] == [A, B]
+    assert world.farm.control.lost_routers() == [TWO]
     world.farm.routers[TWO].start()
     world.pass_time(5.0)
     assert call(world, watcher, "available")["serials"] == [A, B, C]
@@ -165,6 +166,12 @@ def test_a_client_whose_own_router_is_lost_keeps_its_boards_and_evaluates_at_the
     world.pass_time(20.0)
     assert evaluate(world, ada, {C: records[C]}, 4) == {C}
     assert {held.serial for held in world.reserved()} == {A, B, C}
+    # What it asks control goes over another of its links.
+    assert done(world, ada.session.end([C])) == [C]
+    again = reserve(world, ada, 1)
+    assert {record.serial: record.router for record in again.values()} == {C: TWO}
+    assert evaluate(world, ada, again, 4) == {C}
+    records.update(again)
     world.farm.routers[ONE].start()
     world.pass_time(10.0)
     assert evaluate(world, ada, records, 12) == {A, B, C}

@@ -172,18 +172,23 @@ class FarmLink:
         timeout: float | None = CALL_LIMIT,
         progress: Progress | None = None,
     ) -> Any:
-        """Call an idempotent procedure, and retry until it answers or patience ends."""
+        """Call an idempotent procedure of control, and retry until it answers or patience ends."""
 
         async def once(bus: Bus) -> Any:
             return await bus.call(procedure, (), kwargs, timeout=timeout, progress=progress)
 
-        return await self.retried(once)
+        return await self.retried(once, anywhere=True)
 
-    async def retried(self, attempt: Callable[[Bus], Awaitable[T]]) -> T:
-        """Await ``attempt(bus)``, and retry while the error is a passing one."""
+    @property
+    def any_bus(self) -> Bus | None:
+        """Its session, or while that is lost one at another router: control is at each."""
+        return self.bus or next((link.bus for link in self._others.values() if link.bus is not None), None)
+
+    async def retried(self, attempt: Callable[[Bus], Awaitable[T]], *, anywhere: bool = False) -> T:
+        """Await ``attempt(bus)``, and retry while the error is a passing one; ``anywhere``: at any router."""
         retries = Retries(self)
         while True:
-            bus = self.bus or await retries.session()
+            bus = (self.any_bus if anywhere else self.bus) or await retries.session()
             try:
                 return await attempt(bus)
             except PASSING as error:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from attrs import define, field
+from attrs import define, evolve, field
 from twisted.internet.defer import CancelledError, TimeoutError, ensureDeferred
 from twisted.logger import Logger
 
@@ -81,12 +81,16 @@ class ClientReservations:
         # Positional arguments: one is named ``options``, which Autobahn would take for its own together with progress.
         timeout = None if limit is None else limit + RESERVE_LIMIT
 
-        async def once(bus: Bus) -> Any:
-            return await bus.call(control_procedure("reserve"), asked, timeout=timeout, progress=progress)
+        async def once(bus: Bus) -> tuple[Any, str | None]:
+            answer = await bus.call(control_procedure("reserve"), asked, timeout=timeout, progress=progress)
+            return answer, None if bus is self._link.bus else bus.router_url
 
         self._may_hold = True
-        answer = await self._link.retried(once)
+        answer, router = await self._link.retried(once, anywhere=True)
         records = [from_wire(each, ReservationRecord, "the answer to reserve") for each in answer]
+        if router is not None:
+            # The first one is lost, and in the answer of another, None is that one.
+            records = [evolve(record, router=record.router or router) for record in records]
         for record in records:
             self._boards.leases.add(Lease.of(record, self._clock.seconds(), keep=keep))
         self._group(records, keep=keep, listener=on_boards_changed)
@@ -158,7 +162,7 @@ class ClientReservations:
         self._tasks.stop()
         if self._extension is not None and self._extension.active():
             self._extension.cancel()
-        if end and self._may_hold and not self.refused and self._link.bus is not None:
+        if end and self._may_hold and not self.refused and self._link.any_bus is not None:
             await self._return(None)
         self.leases.by_serial.clear()
 
@@ -178,7 +182,7 @@ class ClientReservations:
         return True
 
     async def _end_once(self, serials: list[str] | None) -> None:
-        bus = self._link.bus or await self._link.session(LEAVE_LIMIT)
+        bus = self._link.any_bus or await self._link.session(LEAVE_LIMIT)
         answer = await bus.call(control_procedure("end"), (), {"serials": serials}, timeout=LEAVE_LIMIT)
         for serial in {*answer, *(serials or ())}:
             self._gone(str(serial), None, "you ended the reservation")

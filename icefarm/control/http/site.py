@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
@@ -70,7 +70,7 @@ _LENGTH_REQUIRED = (
 class FarmView:
     """What the pages need from control."""
 
-    #: Tells whether control is connected to the router.
+    #: Tells whether control is connected to a router.
     connected: Callable[[], bool]
     #: Returns workers and boards; raises `IcefarmError` where the database is away.
     overview: Callable[[], Awaitable[tuple[list[WorkerRecord], list[DeviceRecord]]]]
@@ -86,6 +86,8 @@ class FarmView:
     leader: Callable[[], str] = str
     #: Where workers and clients connect; None: where the browser is.
     url: str | None = None
+    #: Returns which of several routers are out of reach.
+    lost: Callable[[], Sequence[str]] = tuple
 
 
 @frozen
@@ -161,6 +163,9 @@ class Front:
         if leader:
             return _as_json(503, {"status": "standby", "leader": leader, "version": __version__})
         state: dict[str, Any] = {"router": self.farm.connected(), "database": True, "version": __version__}
+        lost = self.farm.lost()
+        if lost:
+            state["routers_lost"] = list(lost)
         try:
             workers, devices = await self.farm.overview()
         except IcefarmError as error:

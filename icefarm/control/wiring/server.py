@@ -58,6 +58,7 @@ def farm_view(control: Control, leader: Callable[[], str] = str) -> FarmView:
         issued=control.issued,
         leader=leader,
         url=None if control.settings.public_url is None else socket_url(control.settings.public_url),
+        lost=control.lost_routers,
     )
 
 

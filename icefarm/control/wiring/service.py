@@ -157,6 +157,10 @@ class Control(Service):
         """Tell whether control is at a router."""
         return self.bus is not None
 
+    def lost_routers(self) -> list[str]:
+        """Return the URLs of those of several routers that are out of reach."""
+        return [router for router in self.settings.routers if router and router not in self.parts.routers.buses]
+
     async def metrics_page(self) -> tuple[bytes, str]:
         """Return the metrics in Prometheus' text format, and its media type."""
         connected, queue = self.is_connected(), self.parts.queue.records()
