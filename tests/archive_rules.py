@@ -39,7 +39,8 @@ from icefarm.runs.numbers import evaluation_id
 
 __all__ = ["RULES", "World", "row"]
 
-NOW = time.time()
+#: To the microsecond, as archives keep times.
+NOW = round(time.time(), 6)
 
 Rule = Callable[["World"], Awaitable[None]]
 RULES: dict[str, Rule] = {}

@@ -21,6 +21,8 @@ _LARGEST = 2**53 - 1
 _WITH_EXPONENT = 1e21
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _START = _EPOCH.replace(tzinfo=None)
+#: In microseconds.
+_SECOND = 1_000_000
 _FORM = "%Y-%m-%dT%H:%M:%S.%fZ"
 
 
@@ -43,6 +45,8 @@ def canonical_text(value: Any) -> str:
         return "null"
     if kind is int and -_LARGEST <= value <= _LARGEST:
         return str(value)
+    if kind is float and _LEAST <= value < _MOST and not value.is_integer():
+        return repr(value)
     return canonical(value).decode()
 
 
@@ -56,14 +60,17 @@ def moment(seconds: float | None) -> str | None:
     if seconds is None:
         return None
     # As `_FORM`, and faster.
-    whole, part = divmod(round(seconds * 1e6), 1_000_000)
-    return f"{_to_the_second(whole)}.{part:06d}Z"
+    microseconds = round(seconds * 1e6)
+    if microseconds < _SECOND:
+        return f"{(_START + timedelta(microseconds=microseconds)).isoformat(timespec='microseconds')}Z"
+    digits = str(microseconds)
+    return f"{_to_the_second(digits[:-6])}.{digits[-6:]}Z"
 
 
 @lru_cache(maxsize=1024)
-def _to_the_second(seconds: int) -> str:
+def _to_the_second(seconds: str) -> str:
     """Return a time as text; many results end within a second."""
-    return (_START + timedelta(seconds=seconds)).isoformat()
+    return (_START + timedelta(seconds=int(seconds))).isoformat()
 
 
 def seconds_of(text: str) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from operator import itemgetter
 from typing import Any
 
@@ -23,11 +24,12 @@ LISTED = 1000
 #: Bytes of the longest manifest.
 MOST_BYTES = 4 << 20
 
-#: What a line takes from the archive as it is.
-_TAKEN = (
-    *("evaluation_id", "serial", "worker", "sha256", "circuit", "value", "error", "message", "window_us", "load_us"),
-    *("temperature_c", "origin", "firmware", "firmware_version", "attempt", "sequence", "board_labels"),
-)
+#: What line after line of a board has in common, and the rest that a line takes from the archive as it is.
+_COMMON = ("attempt", "error", "firmware", "firmware_version", "message", "origin", "serial", "worker")
+_REST = ("circuit", "evaluation_id", "load_us", "sequence", "sha256", "temperature_c", "value", "window_us")
+_common_of, _rest_of = itemgetter(*_COMMON), itemgetter(*_REST)
+#: The names of a line in the order of the canonical form.
+_NAMES = sorted(("index", "board_labels", "started", "ended", *_COMMON, *_REST))
 
 
 #: What a reader of lines relies on, and of which type it is.
@@ -45,11 +47,6 @@ def missing_in(line: Mapping[str, Any]) -> str | None:
     )
 
 
-#: A line: its names in the order of the canonical form.
-_NAMES = sorted(("index", "started", "ended", *_TAKEN))
-_LINE = "{" + ",".join(f'"{name}":%({name})s' for name in _NAMES) + "}\n"
-
-
 def line_of(row: Mapping[str, Any]) -> bytes:
     """Return the line of a result, with its end; ``row`` has the fields of `icefarm.contract.RESULT_FIELDS`.
 
@@ -59,11 +56,28 @@ def line_of(row: Mapping[str, Any]) -> bytes:
 
 
 def _line(row: Mapping[str, Any], index: int | None) -> bytes:
-    said = {name: canonical_text(row[name]) for name in _TAKEN}
-    said["index"] = canonical_text(index)
-    said["started"] = canonical_text(moment(row["started_at"]))
-    said["ended"] = canonical_text(moment(row["ended_at"]))
-    return (_LINE % said).encode()
+    labels = row["board_labels"]
+    form = _form(None if labels is None else _labels(tuple(labels.items())), *_common_of(row))
+    circuit, id, load_us, sequence, sha256, temperature_c, value, window_us = map(canonical_text, _rest_of(row))
+    ended, started = canonical_text(moment(row["ended_at"])), canonical_text(moment(row["started_at"]))
+    # In the order of the names.
+    rest = (
+        circuit, ended, id, canonical_text(index), load_us, sequence, sha256, started, temperature_c, value, window_us
+    )  # fmt: skip
+    return (form % rest).encode()
+
+
+@lru_cache(maxsize=4096)
+def _form(labels: str | None, *common: Any) -> str:
+    """Return a line with a place for each of what differs from line to line."""
+    texts = {name: canonical_text(value).replace("%", "%%") for name, value in zip(_COMMON, common, strict=True)}
+    texts["board_labels"] = "null" if labels is None else labels.replace("%", "%%")
+    return "{" + ",".join(f'"{name}":{texts.get(name, "%s")}' for name in _NAMES) + "}\n"
+
+
+@lru_cache(maxsize=4096)
+def _labels(items: tuple[tuple[str, Any], ...]) -> str:
+    return canonical_text(dict(items))
 
 
 #: What may change between the results of a board.

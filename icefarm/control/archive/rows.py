@@ -198,8 +198,9 @@ def _checked_row(
     # A newer worker may know more fields.
     if not isinstance(fields, list) or len(fields) < len(_CHECKS) - len(_ADDED):
         return None
-    fields = [*fields[: len(_CHECKS)], *[None] * (len(_CHECKS) - len(fields))]
-    if not all(map(contains, _CHECKS, map(type, fields))):
+    if len(fields) != len(_CHECKS):
+        fields = [*fields[: len(_CHECKS)], *[None] * (len(_CHECKS) - len(fields))]
+    if not _are_types(tuple(map(type, fields))):
         return None
     (
         evaluation_id, reservation, serial, kind, options, value, error, message, sha256, circuit, experiment, labels,
@@ -244,6 +245,12 @@ def _checked_row(
         _json(board_labels) if board_labels else None,
         _word(calibration),
     )
+
+
+@lru_cache(maxsize=1024)
+def _are_types(types: tuple[type, ...]) -> bool:
+    """Tell whether fields have the types that they may have; row after row has the same."""
+    return all(map(contains, _CHECKS, types))
 
 
 @lru_cache(maxsize=4096)

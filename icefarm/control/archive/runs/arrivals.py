@@ -102,7 +102,7 @@ def _result(worker: str, row: ArchiveRow) -> dict[str, Any]:
         "worker": worker,
         "sha256": row.sha256,
         "circuit": row.circuit,
-        "value": None if row.value is None else json.loads(row.value),
+        "value": _value(row.value),
         "error": row.error,
         "message": row.message,
         "window_us": row.window_us,
@@ -117,6 +117,11 @@ def _result(worker: str, row: ArchiveRow) -> dict[str, Any]:
         "started_at": row.started_at,
         "ended_at": row.ended_at,
     }
+
+
+def _value(text: str | None) -> Any:
+    # Nearly all values are counts.
+    return None if text is None else int(text) if text.isdigit() else json.loads(text)
 
 
 @define(eq=False)
