@@ -169,6 +169,7 @@ UNCHECKED = {
     "packed": "payload_of says what is wrong with a bitstream",
     "stream": "of the asyncio face: between its own parts",
     "run": "between the client's own parts",
+    "begin": "between the client's own parts",
     "call": "between the client's own parts",
     "group_of": "between the client's own parts",
     "announce_total": "between the client's own parts",
