@@ -325,7 +325,7 @@ class KindRecord:
 @passes_over_unknown
 @frozen
 class Assignment:
-    """What control wants of a board: the reservation that it must serve."""
+    """Control's order for a board: the reservation that it must serve."""
 
     reservation: str
     client: str
@@ -355,7 +355,7 @@ class ReferenceCircuit:
 @passes_over_unknown
 @frozen
 class BoardCalibration:
-    """How a board measures, in figures: from its readings of one reference circuit (docs/calibration.md)."""
+    """How a board deviates, from its readings of one reference circuit (docs/calibration.md)."""
 
     #: Of the calibration, which each result of the board names.
     id: str
@@ -374,7 +374,7 @@ class BoardCalibration:
     kelvin_uncertainty: float
     #: How many readings it is made of.
     readings: int
-    #: Why the board is unlike the others, or unlike itself, with figures; None: it is not.
+    #: Why the board is suspect, with figures; None: it is not.
     suspect: str | None = None
     #: The operator's rule for suspects: "avoid" gives them out last, "set-aside" not at all, "ignore" like all others.
     rule: str = "avoid"

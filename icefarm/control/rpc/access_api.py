@@ -68,7 +68,7 @@ class AccessProcedures:
         }
 
     async def access(self, caller: Caller, account: str | None = None) -> dict[str, Any]:
-        """Return the rules that the caller's account has, none if it may have everything; and its group.
+        """Return the rules for the caller's account (none: it may have every board), and its group.
 
         An operator may name another account.
         """
@@ -99,8 +99,8 @@ class AccessProcedures:
     ) -> dict[str, Any]:
         """Add a rule for an account, for a group, or for everybody without rules of their own; returns it.
 
-        It allows the boards that ``where`` selects, for at most ``seconds`` in all, as one of ``kinds``; what is not
-        given is not limited.
+        It allows the boards that ``where`` selects, for at most ``seconds`` in all, as one of ``kinds``; an omitted
+        argument sets no limit.
         """
         if account is not None and group is not None:
             raise InvalidArgument("a rule is for an account or for a group, not for both")

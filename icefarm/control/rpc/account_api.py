@@ -49,9 +49,9 @@ class AccountProcedures:
     async def recent_failures(
         self, caller: Caller, seconds: float = 900.0, limit: int = MOST_FAILURES
     ) -> list[dict[str, Any]]:
-        """Return the evaluations that failed over the last so many seconds, the last ones first.
+        """Return the evaluations that failed in the last ``seconds``, the newest first.
 
-        A client sees those of its own account, an operator those of all.
+        A client sees its own account's, an operator those of all.
         """
         if not 0 < seconds <= LONGEST:
             raise InvalidArgument(f"seconds must be above 0 and at most {LONGEST:g}, not {seconds:g}")

@@ -162,7 +162,7 @@ class ArchiveProcedures:
         after: str | None = None,
         limit: int = 100,
     ) -> dict[str, Any]:
-        """Return the experiments that the caller may read, the last active one first.
+        """Return the experiments that the caller may read, the most recently active first.
 
         ``next`` in the answer goes into ``after`` of the next call; None says that there are no more.
         """
@@ -203,9 +203,9 @@ class ArchiveProcedures:
         sha256: list[str] | None = None,
         corrected: bool = False,
     ) -> dict[str, Any]:
-        """Return results in the order in which they arrived, each a list of values for the names in ``fields``.
+        """Return results in the order of arrival, each a list of values for the names in ``fields``.
 
-        ``next`` goes into ``after`` of the next call, also at the end, where later calls get what arrived since;
+        ``next`` goes into ``after`` of the next call, even at the end: later calls then return newer results;
         ``more`` says whether there are more already.  With ``corrected`` the last two fields are the value without the
         board's deviation, and its standard uncertainty; an answer has fewer results then.
         """
@@ -305,7 +305,7 @@ class ArchiveProcedures:
     async def experiment_figures(
         self, caller: Caller, name: str, account: str | None = None, after: str | None = None, limit: int = 1000
     ) -> dict[str, Any]:
-        """Return what the owner reported of an experiment; ``next`` and ``more`` as for results."""
+        """Return the figures that the owner reported; ``next`` and ``more`` as for results."""
         begin, most = _cursor(after), _limit(limit, MOST_FIGURES)
         found = await self.find(caller, name, account)
         figures = await self.archive.figures(found.id, begin, most)
@@ -326,13 +326,13 @@ class ArchiveProcedures:
         until: float | None = None,
         points: int = 400,
     ) -> dict[str, Any]:
-        """Return an experiment's results over time: of all boards together in at most ``points`` steps, and of each.
+        """Return an experiment's results over time, in at most ``points`` steps: of all boards together, and of each.
 
-        A step has the number of values and failures; of the values that are numbers, how many there are, their sum,
-        the least and the largest.  Steps begin at multiples of their length, which is 0.25 s doubled any number of
-        times: steps can be added up to longer ones.  Of more than 100,000 results they have 16 s at least, and those
-        at the ends of the time count as a whole.  ``next`` goes into ``after`` of a later call, which returns what
-        arrived since; it is added to what is known.
+        A step has the numbers of values and failures, and for values that are numbers their number, sum, minimum
+        and maximum.  Steps begin at multiples of their length, which is 0.25 s times a power of two, so you can
+        combine them into longer ones.  Beyond 100,000 results a step has at least 16 s, and the first and last steps
+        count as a whole.  ``next`` goes into ``after`` of a later call, which returns newer results to add to the
+        earlier ones.
         """
         begin, most = _cursor(after), _limit(points, MOST_POINTS, "points")
         _few("serials", serials)
@@ -356,7 +356,7 @@ class ArchiveProcedures:
         }
 
     async def board_experiments(self, caller: Caller, serial: str, limit: int = 100) -> list[dict[str, Any]]:
-        """Return what a board did for the experiments that the caller may read, the last one first."""
+        """Return a board's part in the experiments that the caller may read, the newest first."""
         query = ExperimentFilter(
             reader=self.reader(caller), private=self.private, limit=_limit(limit, MOST_EXPERIMENTS)
         )
@@ -370,11 +370,11 @@ class ArchiveProcedures:
         until: float | None = None,
         account: str | None = None,
     ) -> dict[str, Any]:
-        """Return how much was used in a time, by default the last seven days: by account, board or experiment.
+        """Return the use of boards in a period, by default the last seven days: by account, board or experiment.
 
-        ``by`` may have several, such as ``account,board``.  A client is told of its own account, an operator of all, or
-        of the one that it names.  The time is that of reservations; by experiment, where a reservation may serve
-        several, it is that from the first result of each day to the last.  Evaluations are those of whole days (UTC).
+        ``by`` may have several, such as ``account,board``.  A client sees its own account, an operator all, or the
+        account that it names.  The time is that of reservations; by experiment, where a reservation may serve
+        several, it runs from the first result of each day to the last.  Evaluations are counted by whole days (UTC).
         """
         names = dimensions(by)
         end = self.clock.seconds() if until is None else min(until, self.clock.seconds())
@@ -388,7 +388,7 @@ class ArchiveProcedures:
         return {"since": begin, "until": end, "usage": [to_wire(each) for each in used(names, held, measured)]}
 
     async def experiment_log(self, caller: Caller, name: str, figures: dict[str, float]) -> None:
-        """Keep figures of an experiment of the caller's account, such as the generation and its best fitness."""
+        """Record figures for an experiment of the caller's account, such as the generation and its best fitness."""
         if not 0 < len(figures) <= MAX_FIGURES:
             raise InvalidArgument(f"figures must be 1 to {MAX_FIGURES} numbers by name, not {len(figures)}")
         for figure in figures:
@@ -399,7 +399,7 @@ class ArchiveProcedures:
     async def experiment_announce(
         self, caller: Caller, name: str, total: int | None = None, shared: bool | None = None
     ) -> None:
-        """Note how many evaluations the caller expects of its experiment, and whether other accounts may read it."""
+        """Record how many evaluations the caller expects of its experiment, and whether other accounts may read it."""
         if total is not None:
             _limit(total, MOST_TOTAL, "total")
         await self.archive.announce((_account(caller), _checked_name(name)), total, shared)

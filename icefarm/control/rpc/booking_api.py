@@ -52,10 +52,10 @@ class BookingProcedures:
         kind: str | None = None,
         where: str | None = None,
     ) -> dict[str, Any]:
-        """Keep boards for an account, from a time on for so many seconds; raises `Unavailable` if there are too few.
+        """Keep boards for an account, from ``starts_at`` for ``seconds``; raises `Unavailable` if there are too few.
 
         ``account`` is the caller's by default; an operator may name another one, or a group.  ``where`` is a selector
-        of the boards that an amount may be of.
+        for the boards of an amount.
         """
         own = account_of(caller.authid)
         wanted = _wanted(caller, starts_at, seconds, amount, serials, account or own, kind)
@@ -83,7 +83,7 @@ class BookingProcedures:
         return str(selector)
 
     async def bookings(self, _: Caller, since: float | None = None) -> list[dict[str, Any]]:
-        """Return the bookings that have not ended, and with ``since`` those whose time is not over then."""
+        """Return the bookings that have not ended, and with ``since`` those whose period ends after it."""
         if since is not None and not 0 <= since <= 1e11:
             raise InvalidArgument(f"since must be a time in seconds since the epoch, not {since!r}")
         return [to_wire(record) for record in await self.store.bookings(since)]
@@ -91,7 +91,7 @@ class BookingProcedures:
     async def cancel_bookings(self, caller: Caller, ids: list[str]) -> list[str]:
         """Cancel bookings of the caller's account, or of any for an operator; returns those that this call cancelled.
 
-        Reservations under them go on, as those that no booking protects.
+        Reservations under them go on, but without the protection of a booking.
         """
         chosen = _ids(ids)
         account = None if caller.role == Role.OPERATOR else account_of(caller.authid)

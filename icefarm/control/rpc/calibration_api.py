@@ -49,9 +49,9 @@ class CalibrationProcedures:
         serials: list[str] | None = None,
         ids: list[str] | None = None,
     ) -> dict[str, Any]:
-        """Return the present calibrations of boards, or those of these ids; and why boards are suspect.
+        """Return the present calibrations of boards, or those with these ids, and why boards are suspect.
 
-        ``reference`` and ``serials`` choose among them.  ``time`` is the farm's.
+        ``reference`` and ``serials`` select among them.  ``time`` is the farm's.
         """
         for name, named in (("ids", ids), ("serials", serials)):
             if named is not None and (len(named) > MOST_NAMED or not all(map(valid_name, named))):
@@ -79,7 +79,7 @@ class CalibrationProcedures:
     async def reference_readings(
         self, _: Caller, serial: str, reference: str = MAIN, since: float | None = None
     ) -> dict[str, Any]:
-        """Return a board's readings of a reference circuit since then, by default of 90 days; the oldest first."""
+        """Return a board's readings of a reference circuit, by default of the last 90 days; the oldest first."""
         if since is not None and not 0 <= since <= 1e11:
             raise InvalidArgument(f"since must be a time in seconds since the epoch, not {since!r}")
         if not valid_name(serial):

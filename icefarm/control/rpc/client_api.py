@@ -174,7 +174,7 @@ class ClientProcedures:
         }
 
     async def renew(self, caller: Caller, token: str) -> None:
-        """Let a session go on under a fresh token of the lab's issuer, of the same account."""
+        """Let a session continue under a new token of the lab's issuer, for the same account."""
         holder = await self.credentials.holder(token, caller.address)
         if holder is None or holder.expires_at is None:
             raise NotAuthorized("only a token of the lab's issuer can renew a session")
@@ -185,9 +185,9 @@ class ClientProcedures:
     async def available(
         self, caller: Caller, kind: str | None = None, where: str | None = None, shared: bool = False
     ) -> dict[str, Any]:
-        """List the boards that can be reserved now; with ``where``, those of them that it selects.
+        """List the boards that can be reserved now; with ``where``, those that it selects.
 
-        With ``shared``, those that can be shared as that kind, which must be given.
+        With ``shared``, those that can be shared as ``kind``, which is then required.
         """
         if shared and kind is None:
             raise InvalidArgument("shared needs the kind that boards are shared as: give kind")
@@ -229,13 +229,14 @@ class ClientProcedures:
     ) -> list[dict[str, Any]]:
         """Reserve boards and make them ready, all or nothing; see `Reservations.reserve`.
 
-        With ``at_least`` it begins with so many of ``amount``, and gets the others as they are free.  ``preemptible``:
-        its client gives boards up for others, down to ``at_least`` (1), when it hears ``give_back``, and hears of those
-        that it gets with ``joined``; None: as the farm is set.  ``priority``: 0 to that of its account; None: that.
+        With ``at_least`` it begins with that many boards, and gets the rest of ``amount`` as they become free.
+        ``preemptible``: on the event ``give_back`` the client gives boards up, down to ``at_least`` (1); it gets
+        boards with the event ``joined``; None: the farm's default.  ``priority``: 0 to the account's; None: the
+        account's.
 
         The client chooses the id ``request``: a repeated call with it keeps its place, or gets the boards allocated.
-        ``where`` is a selector of the boards that an amount may be of.  ``shared``: others who say so may share these
-        boards, as the same kind.
+        ``where`` is a selector for the boards of an amount.  ``shared``: other clients with ``shared`` may take turns
+        on these boards, as the same kind.
         """
         _check_request(kind, request, timeout, seconds, grace, priority)
         gives_up, limits = self._gives_up(caller, amount, preemptible, shared), self.sessions.limits
@@ -299,8 +300,8 @@ class ClientProcedures:
     ) -> list[str]:
         """End the caller's reservations; returns the boards that this call freed.
 
-        With ``reservations`` instead of ``serials``, by their ids: a board that came again meanwhile stays.
-        Without both, its abandoned requests leave the queue at once, too.
+        ``reservations`` names them by their ids instead of ``serials``: a board that has been reserved again meanwhile
+        stays.  Without both, it ends all, and removes the caller's abandoned requests from the queue.
         """
         client, reason = caller.authid, "ended by its client"
         if reservations is None:
@@ -312,7 +313,7 @@ class ClientProcedures:
         return [record.serial for record in ended]
 
     async def limits(self, caller: Caller, account: str | None = None) -> dict[str, Any]:
-        """Return the limits of the caller's account, and what it has of them; an operator may name another account."""
+        """Return the limits of the caller's account, and its use of them; an operator may name another account."""
         own = account_of(caller.authid)
         asked = own if account is None else account
         if asked != own and caller.role != Role.OPERATOR:
@@ -326,7 +327,7 @@ class ClientProcedures:
         return {"account": asked, "limits": asdict(self.sessions.limits.of(asked)), "has": has}
 
     async def set_limits(self, caller: Caller, account: str, limits: dict[str, float | None]) -> dict[str, Any]:
-        """Set limits of an account, at once; None: the farm's holds again.  What the account has already stays.
+        """Set limits of an account, at once; None restores the farm's limit.  The account keeps what it has already.
 
         Returns what ``limits`` does.
         """
@@ -382,7 +383,7 @@ class ClientProcedures:
         return [record.serial for record in await self.store.active(client=client)], await self.store.now()
 
     async def delete(self, _: Caller, serials: list[str]) -> list[str]:
-        """Forget boards that are offline or broken, and not reserved."""
+        """Delete boards that are offline or broken, and not reserved."""
         chosen = _distinct(serials)
         devices = await self.store.devices(chosen)
         deleted = await self.store.delete_devices(chosen)
@@ -393,7 +394,7 @@ class ClientProcedures:
         return deleted
 
     async def delete_worker(self, _: Caller, worker: str) -> list[str]:
-        """Forget a worker that is offline, and its boards; answers with the serials of these."""
+        """Delete a worker that is offline, and its boards; returns their serials."""
         if self.sessions.state.worker_is_here(worker):
             raise InvalidArgument(f"worker {worker!a:.120} is connected; only one that is offline can be forgotten")
         deleted = await self.store.delete_worker(worker)
@@ -423,7 +424,7 @@ class ClientProcedures:
     async def resume(
         self, _: Caller, worker: str | None = None, workers: list[str] | None = None
     ) -> dict[str, Any] | list[dict[str, Any]]:
-        """Resume giving out the boards of a worker, or of several; as ``drain``."""
+        """Resume giving out the boards of a worker, or of several; the arguments are those of ``drain``."""
         names = await self._named_workers(worker, workers)
         records = [await self._set_draining(name, draining=False, leaving=False) for name in names]
         return records if worker is None else records[0]
@@ -439,7 +440,7 @@ class ClientProcedures:
     async def label(
         self, _: Caller, labels: dict[str, str | None], serials: list[str] | None = None, worker: str | None = None
     ) -> list[dict[str, Any]]:
-        """Set labels of boards, or of a worker and so of its boards; a value None takes a label away.
+        """Set labels of boards, or of a worker and thereby its boards; a value None removes a label.
 
         Returns the boards.  Raises `UnknownDevice`, `UnknownWorker`.
         """

@@ -92,7 +92,7 @@ class WatchProcedures:
         action: str | None = None,
         limit: int = LINES,
     ) -> list[dict[str, Any]]:
-        """Return who did what over the last so many seconds, the last ``limit`` entries of it, the oldest first."""
+        """Return the audit log of the last ``seconds``: the last ``limit`` entries, the oldest first."""
         if not 0 < seconds <= self.audit_log.days * 86400.0:
             raise InvalidArgument(f"seconds must be above 0 and at most {self.audit_log.days:g} days, not {seconds:g}")
         if not 0 < limit <= ENTRIES:

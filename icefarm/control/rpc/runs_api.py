@@ -72,7 +72,7 @@ class RunProcedures:
     async def experiment_runs(
         self, caller: Caller, name: str, account: str | None = None, after: str | None = None, limit: int = 100
     ) -> dict[str, Any]:
-        """Return the runs of an experiment, the youngest first.
+        """Return the runs of an experiment, the newest first.
 
         ``next`` in the answer goes into ``after`` of the next call; None says that there are no more.
         """
@@ -96,7 +96,7 @@ class RunProcedures:
         return {"run": to_wire(_record(run)), "manifest": None if manifest is None else manifest.decode()}
 
     async def run_results(self, caller: Caller, id: str, after: str | None = None, limit: int = 1000) -> dict[str, Any]:
-        """Return the lines of a closed run's results; all of them, one after the other, have the manifest's digest.
+        """Return the lines of a closed run's results; the manifest has the digest of all lines in sequence.
 
         ``next`` goes into ``after`` of the next call; None says that there are no more.
         """
@@ -117,7 +117,7 @@ class RunProcedures:
         return {"lines": lines.decode(), "next": rows[-1]["evaluation_id"] if len(rows) == limit else None}
 
     async def run_report(self, caller: Caller, runs: list[dict[str, Any]]) -> None:
-        """Note what the caller says of its runs: when they begin, and again when they have ended."""
+        """Record the caller's reports on its runs: when they begin, and again when they have ended."""
         if not account_of(caller.authid):
             raise NotAuthorized("a run belongs to an account; sign in", token="missing")
         if not 0 < len(runs) <= MOST_REPORTS:
@@ -132,7 +132,7 @@ class RunProcedures:
     async def circuit_keep(
         self, caller: Caller, run: str, sha256: str, block: bytes | None = None, length: int | None = None
     ) -> bool:
-        """Keep a circuit of a run of the caller's; returns False if it is not there yet, and its bytes are needed.
+        """Keep a circuit of the caller's run; returns False if the farm does not have it yet and needs its bytes.
 
         ``block`` is the LZ4 block of its normal form, which has ``length`` bytes.  Raises `LimitReached`.
         """
@@ -157,7 +157,7 @@ class RunProcedures:
     async def run_circuit(self, caller: Caller, id: str, sha256: str) -> dict[str, Any]:
         """Return a circuit that was kept with a run: the LZ4 ``block`` of its normal form, and the ``length`` of that.
 
-        Both are None where it was not kept, or was dropped.
+        Both are None if it was not kept, or was dropped.
         """
         _check_digest(sha256)
         found = await self.runs.circuit(await self.find(caller, id), sha256)

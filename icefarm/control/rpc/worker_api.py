@@ -146,7 +146,7 @@ class WorkerProcedures:
     ) -> dict[str, Any]:
         """Note that the worker is alive, and its boards' counters; the answer ``known`` False asks it to say hello.
 
-        ``present`` is how many of its boards are not offline. Where the database has fewer, the hello puts that right.
+        ``present`` is how many of its boards are not offline. If the database has fewer, the hello corrects that.
         """
         self.sessions.heard(caller, instance)
         known = self.sessions.is_welcome(caller)
