@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from random import Random
 
@@ -12,6 +13,7 @@ from attrs import frozen
 
 from fuzz.mutation import mutated
 from icefarm.bitstream import LENGTH, Bitstream, compress, from_bytes, made_up_asc, made_up_bitstream
+from icefarm.bitstream.delta import difference, restored
 from icefarm.bitstream.up5k import crc16
 from icefarm.errors import InvalidBitstream
 from icefarm.kinds.circuit import Admission, Packed
@@ -88,6 +90,24 @@ def admit_packed(data: bytes) -> None:
     raise AssertionError(f"let in though its SHA-256 is another one: {circuit.sha256}")
 
 
+def read_difference(data: bytes) -> None:
+    """Bytes are a difference of a bitstream as long as its base, or `InvalidBitstream`; so is what is made of that."""
+    base = _base()
+    try:
+        made = restored(data, base)
+    except InvalidBitstream:
+        return
+    assert len(made) == len(base)
+    shortest = difference(made, base)
+    assert shortest is not None
+    assert restored(shortest, base) == made
+
+
+@cache
+def _base() -> bytes:
+    return made_up_bitstream(1).data
+
+
 def read_uf2(data: bytes) -> None:
     """A file is an image of the size that it says, or `BadImage`."""
     try:
@@ -138,6 +158,14 @@ def _blocks() -> list[bytes]:
     return [compress(data) for data in _bins()]
 
 
+def _differences() -> list[bytes]:
+    lines = [line.split() for line in _VECTORS.read_text().splitlines()]
+    runs = [bytes.fromhex(words[3].replace("-", "")) for words in lines if words and words[0] == "difference"]
+    other = difference(made_up_bitstream(2).data, _base())
+    assert other is not None
+    return [*runs, other]
+
+
 def _uf2s() -> list[bytes]:
     return [uf2.build(bytes(range(256)) * blocks) for blocks in (1, 4, 32)]
 
@@ -147,6 +175,7 @@ TARGETS = (
     Target("bin", read_bitstream, _bins, mend_bitstream),
     Target("asc", read_bitstream, _ascs),
     Target("lz4", admit_packed, _blocks),
+    Target("difference", read_difference, _differences),
     Target("uf2", read_uf2, _uf2s),
 )
 

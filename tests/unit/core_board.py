@@ -15,12 +15,14 @@ import pytest
 from attrs import Factory, define, field
 from twisted.internet.task import Clock
 
-__all__ = ["CoreBoard"]
+__all__ = ["CoreBoard", "made_by_core"]
 
 _FIRMWARE = Path(__file__).parents[2] / "firmware"
 _COMPILER = os.environ.get("CC", "cc")
 #: The most that the bench keeps of what a board sends (``BENCH_SENT``).
 _SENT = 1 << 18
+#: Room for a ``struct difference_decoder``.
+_DECODER = 256
 
 
 @cache
@@ -39,9 +41,18 @@ def _library() -> Any:
         subprocess.run(command, check=True)
         library = ctypes.CDLL(str(made))
     library.board_new.restype = ctypes.c_void_p
+    library.difference_complete.restype = ctypes.c_bool
     for name in ("bench_give", "board_held", "board_sent"):
         getattr(library, name).restype = ctypes.c_size_t
     return library
+
+
+def made_by_core(runs: bytes, base: bytes) -> bytes | None:
+    """Return what the firmware makes of a base and a difference from it; None if it refuses that."""
+    library, decoder, out = _library(), ctypes.create_string_buffer(_DECODER), ctypes.create_string_buffer(base)
+    library.difference_begin(decoder, out, ctypes.c_size_t(len(base)))
+    library.difference_feed(decoder, runs, ctypes.c_size_t(len(runs)))
+    return out.raw[: len(base)] if library.difference_complete(decoder) else None
 
 
 @define(eq=False)

@@ -10,7 +10,7 @@ from zlib import crc32
 
 import pytest
 from attrs import Factory, define, field
-from core_board import CoreBoard
+from core_board import CoreBoard, made_by_core
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_worker_board import PARAMETERS, Bench, swallow
@@ -20,6 +20,7 @@ from twisted.python.failure import Failure
 
 from icefarm.bitstream import compress
 from icefarm.bitstream.delta import restored
+from icefarm.errors import InvalidBitstream
 from icefarm.kinds.circuit import Circuit
 from icefarm.worker.protocol.board_client import BoardClient
 from icefarm.worker.protocol.frames import EVALUATE_MAX
@@ -44,6 +45,7 @@ def changed(plain: bytes, *places: int) -> bytes:
     return bytes(data)
 
 
+BASE = RANDOM.randbytes(300)
 PARENT = RANDOM.randbytes(SMALLEST + 5)
 HALF = RANDOM.randbytes(SMALLEST + 100) + bytes(20_000)
 #: A dense parent and its children, one that is related to none, one of another length, a pair that compresses, and a
@@ -256,13 +258,13 @@ def steps(*kinds: str) -> st.SearchStrategy[list[tuple[str, int]]]:
     return st.lists(one, max_size=40)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=80)
 @given(st.integers(1, 4), steps("fail", "withdraw"))
 def test_a_worker_knows_what_its_board_holds(buffers: int, taken: list[tuple[str, int]]) -> None:
     _carried_out(buffers, taken)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=80)
 @given(st.integers(1, 4), steps("fail", "withdraw", "spoil request", "spoil reply", "test", "reopen"))
 def test_a_board_holds_what_its_worker_believes_whatever_is_damaged(buffers: int, taken: list[tuple[str, int]]) -> None:
     _carried_out(buffers, taken)
@@ -277,6 +279,20 @@ def _carried_out(buffers: int, taken: list[tuple[str, int]]) -> None:
             line.check()
     finally:
         line.board.free()
+
+
+#: Gaps and lengths that are near what is allowed, and bytes.
+RUNS = st.lists(st.tuples(st.integers(0, 320), st.integers(0, 5), st.binary(max_size=4)), max_size=6)
+
+
+@settings(deadline=None, max_examples=150)
+@given(RUNS.map(lambda runs: b"".join(bytes([gap & 0x7F | 0x80, gap >> 7, n]) + data for gap, n, data in runs)))
+def test_worker_and_firmware_agree_about_what_is_a_difference_and_what_it_makes(runs: bytes) -> None:
+    try:
+        expected = restored(runs, BASE)
+    except InvalidBitstream:
+        expected = None
+    assert made_by_core(runs, BASE) == expected
 
 
 def test_relatives_take_a_few_bytes_each(line: Line) -> None:
