@@ -24,6 +24,7 @@ __all__ = [
     "ARCHIVE_FIELDS",
     "AUTHENTICATOR",
     "AUTHORIZER",
+    "BASE_DIGITS",
     "BOARDS",
     "CONTROL_PROCEDURES",
     "EVALUATE_LIST",
@@ -76,6 +77,7 @@ __all__ = [
     "WorkerHello",
     "WorkerRecord",
     "account_of",
+    "as_asked",
     "client_topic",
     "control_procedure",
     "control_worker_procedure",
@@ -92,6 +94,7 @@ __all__ = [
     "to_wire",
     "valid_account",
     "valid_name",
+    "without_asked",
     "worker_prefix",
     "worker_procedure",
 ]
@@ -140,8 +143,11 @@ OPERATOR_PROCEDURES = (
     "end_accounts",
 )
 #: A board's method that takes evaluations in lists, for any boards of its worker.  A worker that has it says so in its
-#: answer to ``ping``: ``{"lists": True}``; ``deltas`` says that it takes bitstreams as differences.
+#: answer to ``ping``: ``{"lists": True}``; ``deltas`` says that it takes bitstreams as differences, ``brief`` that its
+#: results leave out what the client has said.
 EVALUATE_LIST = "evaluate_list"
+#: Digits of a SHA-256 that name the base of a difference: no two bitstreams of a farm have the same.
+BASE_DIGITS = 24
 #: Evaluations of one list, and bytes of its bitstreams, or of its results.  A message has at most 2 MiB.
 LIST_MOST, LIST_BYTES = 64, 512 * 1024
 #: ``icefarm.v1.control.worker.<name>`` that only workers may call.
@@ -289,6 +295,21 @@ def method_of(procedure: str) -> tuple[str, str]:
     """Split the URI of a device's or worker's procedure into (serial or worker name, method)."""
     component, _, method = procedure.removeprefix(PREFIX).partition(".")[2].rpartition(".")
     return unquote(component), method
+
+
+def as_asked(evaluation: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a measurement repeats of an evaluation in a list: its id, the board, and the bitstream's SHA-256."""
+    said = {"evaluation_id": evaluation.get("evaluation_id"), "serial": evaluation.get("serial")}
+    bitstream = evaluation.get("bitstream")
+    return {**said, "sha256": bitstream.get("sha256")} if isinstance(bitstream, Mapping) else said
+
+
+def without_asked(measurement: Any, evaluation: Mapping[str, Any]) -> Any:
+    """Return a measurement without what its evaluation says as well; a brief result leaves it out."""
+    if not isinstance(measurement, Mapping):
+        return measurement
+    said = as_asked(evaluation)
+    return {name: value for name, value in measurement.items() if name not in said or said[name] != value}
 
 
 def event_topic(name: str) -> str:

@@ -456,6 +456,8 @@ LIST_CASES: list[dict[str, Any]] = [
     {"evaluations": [], "wait": None},
     {"evaluations": [], "wait": 1},
     {"evaluations": [], "wait": "true"},
+    {"evaluations": [], "brief": None},
+    {"evaluations": [], "brief": 1},
     {"evaluations": [], "more": 1},
     {"evaluations": [], "reservation": "x"},
 ]

@@ -9,6 +9,7 @@ from attrs import Factory, define, field, frozen
 
 from icefarm.bitstream import LENGTH, LENGTH_WITHOUT_BRAM, compress, decompress, for_loading, normal_form
 from icefarm.bitstream.delta import restored
+from icefarm.contract import BASE_DIGITS
 from icefarm.errors import InvalidBitstream, UnknownBitstream
 
 __all__ = ["Admission", "Circuit", "Packed"]
@@ -32,7 +33,7 @@ class Packed:
     lz4: bytes | None = field(default=None, eq=False, repr=False)
     length: int | None = field(default=None, eq=False)
     plain: bytes | None = field(default=None, eq=False, repr=False)
-    #: SHA-256 of the other one, and the difference from it.
+    #: The SHA-256 of the other one, all of it or `BASE_DIGITS`, and the difference from it.
     base: str | None = field(default=None, eq=False)
     delta: bytes | None = field(default=None, eq=False, repr=False)
 
@@ -72,7 +73,7 @@ class Admission:
     """Checks bitstreams, and caches checked ones by their SHA-256."""
 
     _known: OrderedDict[str, _Kept] = Factory(OrderedDict)
-    #: By SHA-256, the latest one last.
+    #: By the first `BASE_DIGITS` of the SHA-256, the latest one last.
     _bases: OrderedDict[str, _Base] = Factory(OrderedDict)
     _bytes: int = 0
     _room: int = KEPT_BYTES
@@ -101,8 +102,8 @@ class Admission:
             return known or self._from_base(packed, account, digest)
         if known is None or packed.lz4 is None or packed.lz4 != known.sent:
             return self._taken(_unpacked(packed), account, packed.lz4, digest, exactly=packed.plain is None)
-        if digest in self._bases:
-            self._bases[digest].accounts.add(account)
+        if digest[:BASE_DIGITS] in self._bases:
+            self._bases[digest[:BASE_DIGITS]].accounts.add(account)
         return known
 
     def _from_base(self, packed: Packed, account: str, digest: str) -> _Kept:
@@ -112,7 +113,7 @@ class Admission:
         """
         if packed.delta is None or packed.base is None:
             raise UnknownBitstream(f"this worker does not have the bitstream {digest:.12}; send all of it")
-        base = self._bases.get(packed.base.lower())
+        base = self._bases.get(packed.base.lower()[:BASE_DIGITS])
         if base is None or account not in base.accounts:
             raise UnknownBitstream(f"this worker does not have the base {packed.base:.12}; send all of the bitstream")
         return self._taken(restored(packed.delta, base.plain), account, None, digest, exactly=True)
@@ -127,8 +128,9 @@ class Admission:
         actual = hashlib.sha256(plain).hexdigest()
         if digest not in (None, actual):
             raise InvalidBitstream("the bitstream does not match its SHA-256; was it damaged on its way?")
-        self._bases.setdefault(actual, _Base(plain)).accounts.add(account)
-        self._bases.move_to_end(actual)
+        name = actual[:BASE_DIGITS]
+        self._bases.setdefault(name, _Base(plain)).accounts.add(account)
+        self._bases.move_to_end(name)
         if len(self._bases) > BASES:
             self._bases.popitem(last=False)
         loaded = for_loading(plain)

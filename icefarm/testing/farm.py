@@ -251,7 +251,7 @@ class MemoryFarm:
         if self.stopped:
             await Deferred()
         if method_of(procedure)[1] == "ping":
-            return {"lists": True, "deltas": self.deltas} if self.lists and not self.noteless else None
+            return {"lists": True, "deltas": self.deltas, "brief": True} if self.lists and not self.noteless else None
         if self.noteless:
             _EVALUATE_WITHOUT_NOTE.bind((), {name: value for name, value in kwargs.items() if name != "reservation"})
         self.asked.append(kwargs)

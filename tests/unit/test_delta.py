@@ -15,7 +15,7 @@ from test_client_session import World, await_now
 from test_worker_service import OTHER, Farm, run
 
 from bench.circuits import Form, circuit
-from icefarm.bitstream import LENGTH, from_bytes
+from icefarm.bitstream import LENGTH, compress, from_bytes, made_up_bitstream
 from icefarm.bitstream.delta import difference, restored
 from icefarm.bitstream.image import body
 from icefarm.bitstream.up5k import (
@@ -29,7 +29,7 @@ from icefarm.bitstream.up5k import (
 )
 from icefarm.client.evaluation.payload import payload_of
 from icefarm.client.evaluation.sent import ATTEMPTS, BASES, SELDOM, SMALLEST, Bases
-from icefarm.contract import Assignment
+from icefarm.contract import BASE_DIGITS, Assignment
 from icefarm.errors import IcefarmError, InvalidBitstream, UnknownBitstream
 from icefarm.kinds.circuit import BASES as KEPT_BASES
 from icefarm.kinds.circuit import Admission, Packed
@@ -133,6 +133,15 @@ def test_a_difference_gives_the_circuit_that_the_whole_one_gives() -> None:
     assert admission.admit(packed(CHILD, PARENT)) == Admission().admit(packed(CHILD))
 
 
+def test_a_base_may_be_named_by_the_beginning_of_its_hash() -> None:
+    admission = Admission()
+    admission.admit(packed(PARENT))
+    named = packed(CHILD, PARENT, {"base": payload_of(PARENT)["sha256"][:BASE_DIGITS].upper()})
+    assert admission.admit(named) == Admission().admit(packed(CHILD))
+    with pytest.raises(UnknownBitstream, match="base"):
+        admission.admit(packed(SIBLING, PARENT, {"base": payload_of(PARENT)["sha256"][: BASE_DIGITS - 1]}))
+
+
 def test_a_difference_may_be_the_base_of_the_next_one() -> None:
     admission = Admission()
     admission.admit(packed(PARENT))
@@ -229,7 +238,8 @@ def test_the_child_of_a_circuit_is_sent_as_its_difference() -> None:
     bases = Bases()
     assert bases.brief(payload_of(PARENT)) == payload_of(PARENT)
     brief = bases.brief(payload_of(CHILD))
-    assert (brief["base"], sorted(brief)) == (payload_of(PARENT)["sha256"], ["base", "delta", "sha256"])
+    assert sorted(brief) == ["base", "delta", "sha256"]
+    assert brief["base"] == payload_of(PARENT)["sha256"][:BASE_DIGITS]
     assert restored(brief["delta"], PARENT) == CHILD
 
 
@@ -238,7 +248,7 @@ def test_the_parent_is_found_among_the_last_circuits() -> None:
     bases.brief(payload_of(PARENT))
     for number in range(BASES - 1):
         bases.brief(payload_of(circuit(number, Form.DENSE).data))
-    assert bases.brief(payload_of(CHILD))["base"] == payload_of(PARENT)["sha256"]
+    assert bases.brief(payload_of(CHILD))["base"] == payload_of(PARENT)["sha256"][:BASE_DIGITS]
 
 
 def test_circuits_that_have_nothing_in_common_are_sent_whole_and_soon_no_longer_compared(
@@ -253,10 +263,21 @@ def test_circuits_that_have_nothing_in_common_are_sent_whole_and_soon_no_longer_
     assert len(tried) == ATTEMPTS + 3
 
 
+@pytest.mark.parametrize("form", list(Form))
+def test_a_child_of_any_form_takes_few_bytes(form: Form) -> None:
+    bases, parent = Bases(), circuit(1, form).data
+    child = bytearray(parent)
+    for place in range(500, 80_500, 4000):
+        child[place] ^= 4
+    bases.brief(payload_of(parent))
+    brief = bases.brief({"sha256": "1" * 64, "lz4": compress(bytes(child)), "length": len(child)})
+    assert len(brief["delta"]) < 100
+
+
 def test_a_small_circuit_is_not_worth_a_difference() -> None:
     bases = Bases()
     for number in range(3):
-        payload = payload_of(circuit(1, Form.SPARSE).data)
+        payload = payload_of(made_up_bitstream(1, sparseness=20))
         assert len(payload["lz4"]) < SMALLEST
         assert bases.brief(payload) is payload, number
 

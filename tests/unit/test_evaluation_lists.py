@@ -18,9 +18,10 @@ from twisted.logger import Logger
 from icefarm.bitstream import made_up_bitstream
 from icefarm.bus import Caller
 from icefarm.client.connection.leases import Lease
+from icefarm.client.evaluation.payload import payload_of
 from icefarm.client.evaluation.worker_lists import WorkerLists, lists_of
 from icefarm.client.session import RunPlan
-from icefarm.contract import LIST_BYTES, LIST_MOST, Assignment, ReservationRecord, Role, device_procedure
+from icefarm.contract import LIST_BYTES, LIST_MOST, Assignment, ReservationRecord, Role, as_asked, device_procedure
 from icefarm.errors import InternalError, InvalidArgument, LinkLost, TimedOut
 from icefarm.worker.control_link.board_calls import KEPT_FOR, BoardDoor, EvaluationLists
 from icefarm.worker.reservation.collector import LONGEST, MANY, SPARE, Collector, patience
@@ -126,6 +127,27 @@ def test_the_evaluations_of_a_list_are_carried_out_on_the_boards_that_they_name(
     }  # fmt: skip
 
 
+def test_a_brief_result_leaves_out_what_its_evaluation_says(farm: Farm) -> None:
+    client = Client(farm)
+    whole = payload_of(made_up_bitstream(1))
+    named = {"bitstream": {"sha256": whole["sha256"]}}
+    (answer,) = client.send(evaluation(1, bitstream=whole))
+    full = answer["results"][0]["measurement"]
+    (answer,) = client.send(evaluation(1, **named), brief=True)
+    left = answer["results"][0]["measurement"]
+    assert {name: value for name, value in full.items() if name not in left} == {
+        "evaluation_id": "e1", "serial": SERIAL, "sha256": whole["sha256"]
+    }  # fmt: skip
+    assert {**as_asked(evaluation(1, **named)), **left} == full
+
+
+def test_a_brief_result_says_what_its_evaluation_left_open(farm: Farm) -> None:
+    (answer,) = Client(farm).send(evaluation(1), evaluation(2, bitstream=b"junk"), brief=True)
+    found = {each["call"]: each for each in answer["results"]}
+    assert len(found[1]["measurement"]["sha256"]) == 64
+    assert found[2]["error"] == "icefarm.v1.error.invalid_bitstream"
+
+
 @pytest.mark.parametrize(
     ("changed", "error"),
     [
@@ -167,6 +189,7 @@ def test_a_list_gives_nobody_anothers_board(farm: Farm) -> None:
         {"evaluations": [{"call": 1, "serial": 5}]},
         {"evaluations": [evaluation(number) for number in range(LIST_MOST + 1)]},
         {"evaluations": [evaluation(1)], "wait": 1},
+        {"evaluations": [evaluation(1)], "brief": "yes"},
         {"evaluations": [evaluation(1)], "more": 1},
         {},
     ],
@@ -354,10 +377,12 @@ class Answered:
     """A session whose lists are answered by the test."""
 
     lists: list[tuple[Mapping[str, Any], Deferred[Any]]] = Factory(list)
+    #: Whether its results may be brief.
+    brief: bool = False
 
     async def call(self, procedure: str, _: Any, told: Mapping[str, Any], **__: Any) -> Any:
         if procedure.endswith(".ping"):
-            return {"lists": True}
+            return {"lists": True, "brief": self.brief}
         answer: Deferred[Any] = Deferred()
         self.lists.append((told, answer))
         return await answer
@@ -391,6 +416,14 @@ class Sender:
     def told(self) -> list[tuple[list[int], bool]]:
         """The numbers of the evaluations of each list, and whether its call waits."""
         return [([each["call"] for each in told["evaluations"]], told["wait"]) for told, _ in self.bus.lists]
+
+
+def test_a_client_asks_a_worker_that_can_for_brief_results_and_completes_them() -> None:
+    sender = Sender(bus=Answered(brief=True))
+    outcome = sender.send()
+    assert [told["brief"] for told, _ in sender.bus.lists] == [True]
+    sender.answer(0, {"call": 1, "measurement": {"value": 5}})
+    assert outcome == [{"value": 5, "evaluation_id": None, "serial": "A"}]
 
 
 def test_an_evaluation_of_which_its_worker_does_not_know_any_more_is_as_lost_as_with_its_session() -> None:

@@ -13,6 +13,7 @@ from attrs import Factory, define
 
 from icefarm.bitstream import decompress
 from icefarm.bitstream.delta import best_difference
+from icefarm.contract import BASE_DIGITS
 
 __all__ = ["ASSUMED_CACHE_BYTES", "BASES", "SMALLEST", "Bases", "Sent", "is_difference"]
 
@@ -24,8 +25,8 @@ BELIEVED_LEAST = 1 << 20
 
 #: Circuits that are remembered for each worker: the parents of a generation.  A worker keeps more, of all clients.
 BASES = 8
-#: Bytes as sent from which on a circuit is worth a difference: making one costs more than it saves below.
-SMALLEST = 4096
+#: Bytes as sent from which on a circuit is worth a difference, which takes some 250 bytes of a message and 0.1 ms.
+SMALLEST = 1024
 #: A difference is sent if it has at most this part of the circuit.
 PART = 0.5
 #: Attempts in a row without a gain after which only every so many circuits are tried.
@@ -93,7 +94,7 @@ class Bases:
         if found is None:
             return None
         self._failed = 0
-        return {"sha256": circuit.sha256, "base": latest_first[found[0]].sha256, "delta": found[1]}
+        return {"sha256": circuit.sha256, "base": latest_first[found[0]].sha256[:BASE_DIGITS], "delta": found[1]}
 
 
 @define(eq=False)

@@ -35,7 +35,7 @@ from twisted.python.failure import Failure
 from icefarm.bus import Bus
 from icefarm.client.connection.leases import Lease
 from icefarm.concurrency.clock import Clock
-from icefarm.contract import EVALUATE_LIST, LIST_BYTES, LIST_MOST
+from icefarm.contract import EVALUATE_LIST, LIST_BYTES, LIST_MOST, as_asked
 from icefarm.errors import (
     IcefarmError,
     InternalError,
@@ -82,6 +82,10 @@ class _Evaluation:
     def on_wire(self) -> dict[str, Any]:
         return {**self.arguments, "call": self.number, "serial": self.lease.record.serial}
 
+    def completed(self, outcome: Any) -> Any:
+        """Return a measurement with what a brief result has left out; any other outcome as it is."""
+        return {**as_asked(self.on_wire()), **outcome} if isinstance(outcome, Mapping) else outcome
+
 
 def lists_of(evaluations: Iterable[Any]) -> Iterator[list[Any]]:
     """Divide what has a ``size`` into lists that a worker takes, in order."""
@@ -108,6 +112,8 @@ class WorkerLists:
     #: Whether it takes lists, as far as is known; None: it is to be asked.
     takes_lists: bool | None = None
     takes_deltas: bool = False
+    #: Its results leave out what was said here.
+    is_brief: bool = False
     _numbers: Iterator[int] = Factory(partial(count, 1))
     _unsent: dict[int, _Evaluation] = Factory(dict)
     _pending: dict[int, _Evaluation] = Factory(dict)
@@ -129,6 +135,7 @@ class WorkerLists:
             answer = await self.bus.call(lease.prefix + "ping", (), named, timeout=PING_LIMIT)
             says = answer if isinstance(answer, Mapping) else {}
             self.takes_lists, self.takes_deltas = says.get("lists") is True, says.get("deltas") is True
+            self.is_brief = says.get("brief") is True
         except InvalidArgument:
             self.takes_lists = False
         except IcefarmError:
@@ -183,7 +190,9 @@ class WorkerLists:
         lease = (evaluations or list(self._pending.values()))[0].lease
         last = next(reversed(self._pending))
         before = evaluations[0].number - 1 if evaluations else last
-        told = {"evaluations": [each.on_wire() for each in evaluations], "wait": waits is not None}
+        told: dict[str, Any] = {"evaluations": [each.on_wire() for each in evaluations], "wait": waits is not None}
+        if self.is_brief:
+            told["brief"] = True
         try:
             answer = await self.bus.call(lease.prefix + EVALUATE_LIST, (), told, timeout=None)
             results = [(each["call"], _outcome(each)) for each in answer["results"]]
@@ -206,7 +215,7 @@ class WorkerLists:
         for evaluation, outcome in answered:
             # One that is answered may end others.
             if evaluation is not None and not evaluation.answer.called:
-                evaluation.answer.callback(outcome)
+                evaluation.answer.callback(evaluation.completed(outcome) if self.is_brief else outcome)
 
     def _is_another(self, session: object) -> bool:
         """Tell whether an answer comes from another session of the worker than the one before."""

@@ -31,7 +31,7 @@ from twisted.python.failure import Failure
 from icefarm.arguments import from_wire
 from icefarm.bus import Caller
 from icefarm.concurrency.clock import Clock
-from icefarm.contract import EVALUATE_LIST, LIST_MOST, device_prefix
+from icefarm.contract import EVALUATE_LIST, LIST_MOST, device_prefix, without_asked
 from icefarm.errors import (
     IcefarmError,
     InternalError,
@@ -61,6 +61,8 @@ KEPT_FOR = 60.0
 
 #: Makes the elements of a list distinct: the client numbers them.
 _CALL, _SERIAL = "call", "serial"
+#: Arguments of a list.
+_TAKEN = ("evaluations", "wait", "brief")
 
 
 class BoardDoor(Protocol):
@@ -169,11 +171,11 @@ class EvaluationLists:
 
     async def handle(self, caller: Caller, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """Begin the evaluations of a call, and answer it with results.  Raises `InvalidArgument` if none has begun."""
-        evaluations, wait = _arguments(args, kwargs)
+        evaluations, wait, brief = _arguments(args, kwargs)
         outbox = self._outbox(caller.session)
         outbox.expect(evaluations)
         for each in evaluations:
-            self._begin(caller, each, outbox)
+            self._begin(caller, each, outbox, brief)
         return {"results": await outbox.wait() if wait else outbox.take(), "session": self.session}
 
     def _outbox(self, session: int) -> _Outbox:
@@ -187,9 +189,9 @@ class EvaluationLists:
         outbox.used = now
         return outbox
 
-    def _begin(self, caller: Caller, evaluation: Mapping[str, Any], outbox: _Outbox) -> None:
+    def _begin(self, caller: Caller, evaluation: Mapping[str, Any], outbox: _Outbox, brief: bool) -> None:
         running = Deferred.fromCoroutine(self._carried_out(caller, evaluation))
-        running.addBoth(self._ended, evaluation, outbox)
+        running.addBoth(self._ended, evaluation, outbox, brief)
 
     async def _carried_out(self, caller: Caller, evaluation: Mapping[str, Any]) -> Any:
         arguments = dict(evaluation)
@@ -200,11 +202,11 @@ class EvaluationLists:
             raise NoSuchProcedure(f"this worker does not offer board {serial} now")
         return await door.evaluate(caller, arguments)
 
-    def _ended(self, result: Any, asked: Mapping[str, Any], outbox: _Outbox) -> None:
+    def _ended(self, result: Any, asked: Mapping[str, Any], outbox: _Outbox, brief: bool) -> None:
         if isinstance(result, Failure):
             answer = error_to_wire(without_echo(self._explained(result), asked))
         else:
-            answer = {"measurement": result}
+            answer = {"measurement": without_asked(result, asked) if brief else result}
         outbox.add({_CALL: asked[_CALL], **answer}, asked[_SERIAL])
 
     def _explained(self, failure: Failure) -> IcefarmError:
@@ -216,20 +218,19 @@ class EvaluationLists:
         return InternalError()
 
 
-def _arguments(args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[list[Mapping[str, Any]], bool]:
+def _arguments(args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[list[Mapping[str, Any]], bool, bool]:
     """Check what a list is made of.  Raises `InvalidArgument`; what is in an evaluation is checked with it."""
-    given = {**dict(zip(("evaluations", "wait"), args, strict=False)), **kwargs}
-    evaluations, wait = given.pop("evaluations", None), given.pop("wait", True)
-    if given or len(args) > 2:
-        raise InvalidArgument(f"{EVALUATE_LIST} takes (evaluations, wait)")
-    if not isinstance(wait, bool):
-        wait = from_wire(wait, bool, "wait")
+    given = {**dict(zip(_TAKEN, args, strict=False)), **kwargs}
+    evaluations, wait, brief = given.pop("evaluations", None), given.pop("wait", True), given.pop("brief", False)
+    if given or len(args) > len(_TAKEN):
+        raise InvalidArgument(f"{EVALUATE_LIST} takes ({', '.join(_TAKEN)})")
+    wait, brief = from_wire(wait, bool, "wait"), from_wire(brief, bool, "brief")
     if not isinstance(evaluations, list | tuple) or len(evaluations) > LIST_MOST:
         raise InvalidArgument(f"evaluations must be a list of at most {LIST_MOST} mappings")
     for each in evaluations:
         if not isinstance(each, Mapping) or type(each.get(_CALL)) is not int or not isinstance(each.get(_SERIAL), str):
             raise InvalidArgument("each of evaluations must be a mapping with call (a number) and serial (text)")
-    return list(evaluations), wait
+    return list(evaluations), wait, brief
 
 
 @frozen
@@ -263,7 +264,7 @@ class BoardProcedures(BoardDoor):
         evaluation = arguments.get("evaluation_id")
         reservation = self._admitted(caller, name)
         if method == PING:
-            return {"lists": True, "deltas": True, "withdraw": True}
+            return {"lists": True, "deltas": True, "withdraw": True, "brief": True}
         if method == WITHDRAW:
             reservation.withdraw(_ids_to_withdraw(args, arguments))
             return None
