@@ -84,6 +84,7 @@ BAD: dict[str, list[Any]] = {
     "bitstreams": _NO_ITERABLE,
     "sources": _NO_ITERABLE,
     "wait": _NO_BOOLEAN,
+    "corrected": _NO_BOOLEAN,
     "keep": _NO_BOOLEAN,
     "leave": _NO_BOOLEAN,
     "end": _NO_BOOLEAN,
