@@ -68,12 +68,15 @@ class ExpiryTimer:
 
     def heard(self, event: Event) -> None:
         """Be awake when the reservations that an event is about need it."""
+        if not self.mirror.is_read:
+            self._timer.poke()
+            return
         match event:
             case ReservationsStarted(records):
                 # They are on probation, and get no notice.
-                self._wake_at(min((record.expires_at for record in records), default=None))
+                self._wake_at(min((record.expires_at for record in records), default=None), self.mirror.now())
             case ReservationsExtended(records) | ReservationsShortened(records):
-                self._expect(records)
+                self._expect(records, self.mirror.now())
         # One that has ended wakes it up in vain.
 
     def poke(self) -> None:
@@ -84,21 +87,18 @@ class ExpiryTimer:
         """Stop."""
         self._timer.stop()
 
-    def _expect(self, records: Sequence[ReservationRecord]) -> None:
-        now, moments = self.mirror.now(), []
+    def _expect(self, records: Sequence[ReservationRecord], now: float) -> None:
+        moments = []
         for record in records:
             end, before = self._seen[record.id] = self._see(record, now)
             moments.append(end if self._told.get(record.id) == end else end - before)
-        self._wake_at(min(moments, default=None))
+        self._wake_at(min(moments, default=None), now)
 
-    def _wake_at(self, moment: float | None) -> None:
-        """Wake up then, by the store's clock; at once where that is not known, or the moment is over."""
-        if moment is None:
-            return
-        left = moment - self.mirror.now()
-        if left > 0 and self.mirror.is_read:
-            self._timer.at_latest(left)
-        else:
+    def _wake_at(self, moment: float | None, now: float) -> None:
+        """Wake up then; at once where the moment is over."""
+        if moment is not None and moment > now:
+            self._timer.at_latest(moment - now)
+        elif moment is not None:
             self._timer.poke()
 
     async def _act(self) -> float | None:
