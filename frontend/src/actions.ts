@@ -45,7 +45,7 @@ export function boardActions(board: BoardRecord): readonly Action[] {
       label: "Test",
       about: `Test board ${serial} again`,
       question: `Test board ${serial} again (${whose(board)})?`,
-      consequence: "If it passes, it is taken back into the farm.",
+      consequence: "If it passes, it returns to service.",
       procedure: "retest",
       fields: { serials: [serial] },
       done: `Board ${serial} is being tested.`,
@@ -69,7 +69,7 @@ export function boardActions(board: BoardRecord): readonly Action[] {
       label: "Delete",
       about: `Delete board ${serial}`,
       question: `Delete board ${serial} from the farm (${whose(board)})?`,
-      consequence: "It is forgotten, and comes back when it is plugged in again.",
+      consequence: "It is removed from the farm, and comes back when it is plugged in again.",
       procedure: "delete",
       fields: { serials: [serial] },
       done: `Board ${serial} was deleted.`,
@@ -84,7 +84,7 @@ const BULK: Readonly<Record<string, { label: string; consequence: string; done: 
     consequence: "Running evaluations on these boards fail, and the boards are free for others.",
     done: "Reservations ended",
   },
-  retest: { label: "Test", consequence: "Boards that pass are taken back into the farm.", done: "Being tested" },
+  retest: { label: "Test", consequence: "Boards that pass return to service.", done: "Being tested" },
   reboot: {
     label: "Reboot",
     consequence: "They are flashed and tested again. Reservations stay; interrupted evaluations are repeated.",
@@ -92,7 +92,7 @@ const BULK: Readonly<Record<string, { label: string; consequence: string; done: 
   },
   delete: {
     label: "Delete",
-    consequence: "They are forgotten, and come back when they are plugged in again.",
+    consequence: "They are removed from the farm, and come back when they are plugged in again.",
     done: "Deleted",
   },
 };
@@ -155,7 +155,7 @@ export function workerActions(worker: WorkerRecord, boards: readonly BoardRecord
       label: "Drain",
       about: `Drain worker ${name}`,
       question: `Drain worker ${name} (${whom})?`,
-      consequence: "Its boards get no new reservations; present ones go on until they end.",
+      consequence: "Its boards get no new reservations; existing ones go on until they end.",
       procedure: "drain",
       fields: { worker: name },
       done: `Worker ${name} is being drained.`,
@@ -186,7 +186,7 @@ export function bulkWorkerActions(workers: readonly WorkerRecord[], boards: read
         question: `${label}: ${amount} (${whom})?`,
         consequence: `${listed(names)}. ${
           drains
-            ? "Their boards get no new reservations; present ones go on until they end."
+            ? "Their boards get no new reservations; existing ones go on until they end."
             : "Clients that wait for boards may get them at once."
         }`,
         procedure: id,
@@ -231,7 +231,7 @@ export function bookingActions(booking: BookingRecord, operator: boolean, accoun
       label: "Cancel",
       about: `Cancel the booking of ${booking.account}`,
       question: `Cancel the booking of ${what} for ${booking.account}?`,
-      consequence: "Its boards are for everybody then. Boards that are reserved already stay so.",
+      consequence: "Everybody may then use its boards. Reservations under it go on.",
       procedure: "cancel_bookings",
       fields: { ids: [booking.id] },
       done: `The booking of ${what} for ${booking.account} is cancelled.`,

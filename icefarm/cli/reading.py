@@ -66,7 +66,7 @@ class Reader:
         )
 
     def runs(self, name: str, account: str | None) -> list[Answer]:
-        """Return the runs of an experiment, the youngest first."""
+        """Return the runs of an experiment, the newest first."""
         answer = self._quickly(f"/experiments/{_part(name)}/runs", _given(account=account, limit=MOST_RUNS))
         if answer is None or answer["next"] is not None:
             with farm_of(self.access) as farm:

@@ -267,7 +267,7 @@ function Owner() {
   const { live } = usePage();
   const clients = [...new Set([...live.boards.value.values()].flatMap(({ client }) => client ?? []))].sort();
   return (
-    <label class="owner" title="Boards that this client has reserved come first; kept in this browser">
+    <label class="owner" title="Lists this client's boards first; remembered in this browser">
       Your client
       <input
         value={live.named.value}

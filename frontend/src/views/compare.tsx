@@ -55,7 +55,7 @@ export function ComparePage() {
             order={order}
             sort={(next) => navigation.choose({ sort: boardsOrderText(next) }, "step")}
             even
-            empty="No board is calibrated yet: boards measure when nobody has reserved them for a minute."
+            empty="No board is calibrated yet: boards calibrate when they have been free for a minute."
           />
         </>
       )}

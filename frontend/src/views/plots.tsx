@@ -92,7 +92,7 @@ function Plots({ past, span, zoom }: { past: FarmHistory; span: Span; zoom: (spa
       />
       <Plot
         {...common}
-        title="Requests that wait"
+        title="Waiting requests"
         unit=""
         whole
         series={[{ label: "waiting", values: waiting, color: "flashing" }]}

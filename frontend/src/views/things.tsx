@@ -116,7 +116,7 @@ export function AccountPage({ name }: { name: string }) {
 /** What the limits of an account are called, in their order. */
 const QUOTAS: readonly (readonly [name: string, label: string])[] = [
   ["boards", "Boards"],
-  ["queue", "Requests that wait"],
+  ["queue", "Waiting requests"],
   ["sessions", "Sessions"],
   ["rate", "Calls/s"],
   ["calls", "Calls not answered yet"],

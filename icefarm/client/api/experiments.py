@@ -95,7 +95,7 @@ class ExperimentHandle:
         return drawn_figure(picture_of(self.name, results, figures, best))
 
     async def runs(self) -> list[RunRecord]:
-        """Return its runs, the youngest first: the streams of evaluations that it is made of."""
+        """Return its runs, the newest first; each is one stream of evaluations."""
         return await runs_of(self.session, self.name, self.account)
 
     async def sketch(self) -> tuple[ExperimentInfo, list[float]]:

@@ -35,7 +35,7 @@ class OperatorOrders(FarmCalls):
     async def end_accounts(self, accounts: Sequence[str]) -> list[str]:
         """End all reservations of accounts, or groups of accounts, and what they wait for (operator).
 
-        Returns the serials of the boards that this freed.
+        Returns the serials of the freed boards.
         """
         return [str(serial) for serial in await self.call("end_accounts", accounts=accounts)]
 

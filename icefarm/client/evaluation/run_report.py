@@ -63,7 +63,7 @@ class RunReporter:
     _tasks: Tasks = Factory(Tasks)
 
     def tell(self, report: RunReport) -> None:
-        """Tell of a run, soon."""
+        """Report a run, soon."""
         if not self._off:
             self._waiting[report.number] = report
             if self._timer is None and self._sending is None:

@@ -34,7 +34,7 @@ PAGE, LINES = 1000, 1000
 
 
 async def runs_of(session: ClientSession, name: str, account: str | None) -> list[RunRecord]:
-    """Return the runs of an experiment, the youngest first."""
+    """Return the runs of an experiment, the newest first."""
     found: list[RunRecord] = []
     after = None
     while True:

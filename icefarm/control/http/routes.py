@@ -298,7 +298,7 @@ _ENDPOINTS = (
         "serials",
     ),
     Endpoint(
-        "/snapshot", "GET", "List the farm's workers, boards, reservations and requests that wait.",
+        "/snapshot", "GET", "List the farm's workers, boards, reservations and waiting requests.",
         NoQuery, "snapshot", _nothing, _same, "object",
     ),
     Endpoint(
@@ -318,15 +318,15 @@ _ENDPOINTS = (
         ReserveSerials, "reserve", _reserve, _same, "reservations", _WITH_BOARDS, may_wait=True,
     ),
     Endpoint(
-        "/requests", "POST", "Reserve boards, or begin to wait for them: 202 then, and polls must follow.",
+        "/requests", "POST", "Reserve boards, or begin to wait for them: then the answer is 202, and you must poll.",
         BoardsWanted, "request_open", _wanted, _same, "reservations", _WITH_BOARDS, may_wait=True,
     ),
     Endpoint(
-        "/requests/poll", "POST", "Ask for a request that waits; it is forgotten when nobody asks for 30 s.",
+        "/requests/poll", "POST", "Poll a waiting request; control forgets it when nobody polls for 30 s.",
         Poll, "request_poll", _poll, _same, "reservations", (*_WITH_BOARDS, NotYours), may_wait=True,
     ),
     Endpoint(
-        "/requests/cancel", "POST", "Forget a request that waits; answers with boards that were ready for it.",
+        "/requests/cancel", "POST", "Cancel a waiting request; returns the boards that were ready for it.",
         RequestId, "request_cancel", _request_id, _same, "serials", (ReservationEnded,),
     ),
     Endpoint(
@@ -338,11 +338,11 @@ _ENDPOINTS = (
         NamedFor, "extend", _extend, _same, "serials",
     ),
     Endpoint(
-        "/end", "POST", "End the client's reservations of these boards; returns the boards that this freed.",
+        "/end", "POST", "End the client's reservations of these boards; returns the freed boards.",
         NamedSerials, "end", _some, _same, "serials", (NotYours, UnknownDevice),
     ),
     Endpoint(
-        "/endall", "POST", "End all of the client's reservations; returns the boards that this freed.",
+        "/endall", "POST", "End all of the client's reservations; returns the freed boards.",
         Named, "end", _all, _same, "serials",
     ),
     Endpoint(
@@ -355,15 +355,15 @@ _ENDPOINTS = (
         Serials, "end_any", _some, _same, "serials", (UnknownDevice,), operating=True,
     ),
     Endpoint(
-        "/delete", "POST", "Forget boards that are offline or broken (operator).",
+        "/delete", "POST", "Delete boards that are offline or broken (operator).",
         Serials, "delete", _some, _same, "serials", (UnknownDevice,), operating=True,
     ),
     Endpoint(
-        "/experiments", "GET", "List the experiments that you may read, the last active one first.",
+        "/experiments", "GET", "List the experiments that you may read, the most recently active first.",
         ExperimentsQuery, "experiments", _experiments, _same, "experiments", (Unavailable,), old=False,
     ),
     Endpoint(
-        "/experiments/{experiment}", "GET", "Tell of an experiment: counts, rate, boards, failures.",
+        "/experiments/{experiment}", "GET", "Return an experiment: counts, rate, boards, failures.",
         ExperimentQuery, "experiment", _experiment, _same, "experiment", (UnknownExperiment, Unavailable), old=False,
     ),
     Endpoint(
@@ -375,11 +375,11 @@ _ENDPOINTS = (
         ResultsQuery, "experiment_file", _results, _same, "results", (UnknownExperiment, Unavailable), old=False,
     ),
     Endpoint(
-        "/experiments/{experiment}/runs", "GET", "List the runs of an experiment, the youngest first.",
+        "/experiments/{experiment}/runs", "GET", "List the runs of an experiment, the newest first.",
         RunsQuery, "experiment_runs", _runs, _same, "runs", (UnknownExperiment, Unavailable), old=False,
     ),
     Endpoint(
-        "/runs/{run}", "GET", "Tell of a run; the SHA-256 of its manifest, which is text, is its id.",
+        "/runs/{run}", "GET", "Return a run; its id is the SHA-256 of its manifest, which is text.",
         RunQuery, "run", _run, _same, "run", (UnknownRun, Unavailable), old=False,
     ),
     Endpoint(
@@ -387,15 +387,15 @@ _ENDPOINTS = (
         RunFileQuery, "run_results", _run, _same, "file", (UnknownRun, Unavailable), old=False,
     ),
     Endpoint(
-        "/usage", "GET", "Tell who used which boards, for how long and for what; operators: of all accounts.",
+        "/usage", "GET", "Return who used which boards, for how long and for what; operators see all accounts.",
         UsageOf, "usage", _usage, _same, "usage", (Unavailable,), old=False,
     ),
     Endpoint(
-        "/bookings", "GET", "List the bookings of all accounts, the first to begin first.",
+        "/bookings", "GET", "List the bookings of all accounts, the earliest first.",
         BookingsQuery, "bookings", _bookings, _same, "bookings", old=False,
     ),
     Endpoint(
-        "/book", "POST", "Keep boards for your account (an operator: for any account or group), for a time to come.",
+        "/book", "POST", "Keep boards for your account (an operator: for any account or group), for a later time.",
         BookingWanted, "book", _booking, _same, "booking", (Unavailable, UnknownDevice, LimitReached), old=False,
     ),
     Endpoint(
@@ -403,43 +403,43 @@ _ENDPOINTS = (
         BookingIds, "cancel_bookings", _booking_ids, _same, "ids", (NotYours,), old=False,
     ),
     Endpoint(
-        "/calibrations", "GET", "Tell how boards deviate: their present calibrations, and which boards are suspect.",
+        "/calibrations", "GET", "Return how boards deviate: their present calibrations, and which boards are suspect.",
         CalibrationsQuery, "calibrations", _calibrations, _same, "calibrations", old=False,
     ),
     Endpoint(
-        "/readings", "GET", "List what a board measured of a reference circuit, the oldest reading first.",
+        "/readings", "GET", "List a board's readings of a reference circuit, the oldest first.",
         ReadingsQuery, "reference_readings", _readings, _same, "readings", old=False,
     ),
     Endpoint(
-        "/limits", "GET", "Tell what your account may have, and what it has; operators: any account.",
+        "/limits", "GET", "Return the limits of your account, and its use of them; operators: any account.",
         LimitsOf, "limits", _limits_of, _same, "limits", old=False,
     ),
     Endpoint(
-        "/access", "GET", "Tell which boards your account may have, for how long and as what; operators: any account.",
+        "/access", "GET", "Return which boards your account may have, for how long, and as what; operators: any.",
         LimitsOf, "access", _limits_of, _same, "access", old=False,
     ),
     Endpoint(
-        "/limits/set", "POST", "Set what an account may have (operator).",
+        "/limits/set", "POST", "Set limits of an account (operator).",
         LimitsWanted, "set_limits", _limits_wanted, _same, "limits", operating=True, old=False,
     ),
     Endpoint(
-        "/label", "POST", "Set labels of boards, or of a worker and so of its boards; answers with these (operator).",
+        "/label", "POST", "Set labels of boards, or of a worker and thereby its boards; returns the boards (operator).",
         Labels, "label", _labels, _same, "objects", (UnknownDevice, UnknownWorker), operating=True, old=False,
     ),
     Endpoint(
-        "/access/rules", "GET", "List all rules of access, and the accounts of each group (operator).",
+        "/access/rules", "GET", "List all access rules, and the accounts of each group (operator).",
         NoQuery, "access_list", _nothing, _same, "access_rules", operating=True, old=False,
     ),
     Endpoint(
-        "/access/add", "POST", "Add a rule of access for an account, a group, or all without own rules (operator).",
+        "/access/add", "POST", "Add an access rule for an account, a group, or all accounts without rules of their own (operator).",
         AccessRuleWanted, "access_add", _access_rule, _same, "access_rule", operating=True, old=False,
     ),
     Endpoint(
-        "/access/remove", "POST", "Remove rules of access; answers with those that there were (operator).",
+        "/access/remove", "POST", "Remove access rules; returns the removed ids (operator).",
         AccessRuleIds, "access_remove", _access_rule_ids, _same, "numbers", operating=True, old=False,
     ),
     Endpoint(
-        "/access/group", "POST", "Put accounts into a group, take others out; answers with all of it (operator).",
+        "/access/group", "POST", "Add accounts to a group, remove others; returns the whole group (operator).",
         AccessGroup, "access_group", _access_group, _same, "ids", operating=True, old=False,
     ),
 )  # fmt: skip

@@ -65,7 +65,7 @@ class AccountProcedures:
     async def end_accounts(self, caller: Caller, accounts: list[str]) -> list[str]:
         """End all reservations of these accounts, or groups of accounts, and remove their requests from the queue.
 
-        Returns the serials of the boards that this freed.
+        Returns the serials of the freed boards.
         """
         wanted, groups = _accounts(accounts), await self.store.account_groups()
         reason = f"ended by operator {caller.authid}"

@@ -60,7 +60,7 @@ def compare(access: SignIn, output: Output, serials: tuple[str, ...], reference:
         records = [_record(each, found["suspects"]) for each in found["calibrations"]]
         show(screen, sorted(records, key=_ORDERS[sort]), columns.compared(found["time"]), output)
         if not records:
-            screen.say("no board is calibrated yet: boards measure when nobody has reserved them for a minute")
+            screen.say("no board is calibrated yet: boards calibrate when they have been free for a minute")
 
 
 def _record(wire: Mapping[str, Any], suspects: Mapping[str, str]) -> dict[str, Any]:

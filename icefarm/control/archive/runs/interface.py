@@ -99,7 +99,7 @@ class RunStore(Protocol):
         """
 
     async def runs(self, query: RunFilter) -> list[Run]:
-        """Return runs, the youngest first."""
+        """Return runs, the newest first."""
 
     async def manifest(self, id: int) -> bytes | None:
         """Return the manifest of a run; None if it has none yet."""
