@@ -167,13 +167,13 @@ class NotAuthorized(IcefarmError):
 
 
 class LimitReached(IcefarmError):
-    """Your account has as much as one account may have on this farm."""
+    """Your account has reached a limit of this farm."""
 
     name = "limit_reached"
 
 
 class Busy(IcefarmError):
-    """The farm cannot do that now (its database is away, or it is shutting down); try again in a while."""
+    """The farm cannot do that now (its database is unreachable, or it is shutting down); try again later."""
 
     name = "busy"
 

@@ -152,11 +152,11 @@ class SameBoard:
 
 @frozen
 class SameBoardAsParent:
-    """Each bitstream on the board that measured its parent, so that a child's gain is no difference between boards.
+    """Each bitstream on the board that measured its parent, so that differences between boards do not count as gain.
 
-    ``parents`` says whose child a bitstream is: the bitstream, as it is passed to `evaluate`, with its parent's
-    `icefarm.client.Result` or serial.  Entries may be added while a run goes on, before the child is yielded.  One
-    without a parent, and one whose parent's board is not there any more, is placed as by `SameBoard`.
+    ``parents`` maps bitstreams, as they are passed to `evaluate`, to their parent's `icefarm.client.Result` or serial.
+    You may add entries during the run, before the child is yielded.  A bitstream without a parent, or whose parent's
+    board has left, is placed as by `SameBoard`.
     """
 
     parents: Mapping[Any, Any] = field(converter=_parents)
@@ -185,8 +185,8 @@ class SameBoardAsParent:
 class Spread:
     """Each bitstream on one random board; in each round of as many bitstreams as boards, each board has one.
 
-    With ``offsets``, the boards' deviations in ppm by serial, bitstreams that follow each other go to boards of unlike
-    offset, so that a few of them already see the whole range.
+    With ``offsets``, the boards' deviations in ppm by serial, consecutive bitstreams go to boards of different
+    offsets, so that a few of them already cover the whole range.
     """
 
     seed: int = field(default=0, converter=_seed)
@@ -214,7 +214,7 @@ class Spread:
 class Distinct:
     """Each bitstream on ``k`` different random boards.
 
-    With ``offsets``, the boards' deviations in ppm by serial, they are of distinct fabric: one of the slowest ``k``-th
+    With ``offsets``, the boards' deviations in ppm by serial, the boards span the range: one of the slowest ``k``-th
     of the boards, one of the next, up to one of the fastest.
     """
 
@@ -241,7 +241,7 @@ class Distinct:
 
 @checked
 def alternating(sources: Iterable[Any], times: int, *, seed: int | None = None) -> Iterator[Any]:
-    """Yield the bitstreams ``times`` times over, for comparing them with each other on a board that drifts.
+    """Yield the bitstreams ``times`` times, to compare them with each other on a board that drifts.
 
     Every second round is in reverse, A B B A A B ..., so that a steady drift affects each alike; with a seed, each
     round is in random order instead.  A board carries out its bitstreams in the order in which they arrive.

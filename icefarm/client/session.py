@@ -138,7 +138,7 @@ class ClientSession(FarmQuestions, OperatorOrders):
 
     @property
     def name(self) -> str:
-        """The name under which the farm knows this client: ``account/name`` where a token made it so.
+        """The name under which the farm knows this client; with a token it may be ``account/name``.
 
         Before the first sign-in, the name that it asks for.
         """
@@ -171,7 +171,7 @@ class ClientSession(FarmQuestions, OperatorOrders):
     async def leave(self, serials: Sequence[str]) -> list[str]:
         """End reservations at the end of their block.  Takes a bounded time, and raises nothing.
 
-        Returns the serials of the boards that the farm took back in that time.
+        Returns the serials of the boards that were returned in that time.
         """
         return await self._reservations.leave(serials)
 
@@ -209,21 +209,21 @@ class ClientSession(FarmQuestions, OperatorOrders):
     ) -> list[ReservationRecord]:
         """Reserve ``amount`` boards, or those in ``serials``: all or none, ready to use.
 
-        ``where`` selects the boards that they may be of, as in ``where="lab=3 and healthy"`` (docs/choosing-boards.md).
+        ``where`` restricts the boards, as in ``where="lab=3 and healthy"`` (docs/choosing-boards.md).
         Further keywords are options of the kind, such as ``window=1.0`` (seconds) of pulsecount; ``options`` takes
         those whose names clash with these arguments.  With ``wait`` it waits if too few boards are free, for at most
         ``timeout`` seconds, and calls ``progress`` with ``{"place", "reason"}`` in the queue.  A reservation ends after
         ``seconds`` (default: the farm's setting, an hour) unless extended, which is automatic with ``keep``; ``grace``
-        is the seconds for which the farm keeps the boards while this client is out of reach.
+        is the number of seconds for which the farm keeps the boards while this client is disconnected.
 
-        With ``at_least`` it begins with so many boards, and gets the others when they are free.  With ``preemptible``
-        it gives boards to requests that go before, down to ``at_least`` (1), when what is on its way to them is done,
-        and gets others later; a run of evaluations goes on with those that there are.  None is what the farm's
-        operator set.  ``on_boards_changed`` is called with each `BoardsChange`, like ``on_event``.  ``priority`` is at
-        most that of the account, and that by default.
+        With ``at_least`` it begins with that many boards, and gets the others when they are free.  With ``preemptible``
+        it gives boards up to requests that take precedence, down to ``at_least`` (1), when the evaluations in flight
+        there are done, and gets others later; a run goes on with the boards that it has.  None is the default of the
+        farm.  ``on_boards_changed`` is called with each `BoardsChange`, like ``on_event``.  ``priority`` is at most
+        that of the account, which is the default.
 
-        With ``shared``, others who say so, too, may have evaluations of the same kind on these boards; they are carried
-        out in turns, so that each account gets the same part of a board's time (docs/sharing.md).
+        With ``shared``, other clients that also set it may use these boards as the same kind; they take turns, and
+        each account gets an equal share of a board's time (docs/sharing.md).
 
         Raises `Unavailable`, `UnknownKind`, `UnknownDevice`, `InvalidArgument`, `DeviceFailed`, `TimedOut`.
         """
@@ -251,7 +251,7 @@ class ClientSession(FarmQuestions, OperatorOrders):
         return records
 
     def group_of(self, records: Sequence[ReservationRecord]) -> BoardGroup | None:
-        """Return the group that these reservations are of; None: their boards stay the same."""
+        """Return the group of these reservations; None: their boards stay the same."""
         requests = {None if record.wanted is None else record.request for record in records}
         request = requests.pop() if len(requests) == 1 else None
         return None if request is None else self._reservations.groups.get(request)

@@ -45,16 +45,16 @@ class BoardSet:
         return await self.session.extend(self.serials, seconds)
 
     async def end(self) -> list[str]:
-        """End the reservations; harmless when they have ended."""
+        """End the reservations; harmless if they have ended."""
         serials = self.serials
         ended = await self.session.end(serials) if serials else []
         late = self._came_since(serials)
         return [*ended, *await self.session.end(late)] if late else ended
 
     async def leave(self) -> list[str]:
-        """End them in a bounded time; if that fails, log a line, for an error must not hide one in the block.
+        """End them in a bounded time; if that fails, log it, since an error must not hide one in the block.
 
-        Returns the serials of the boards that the farm took back in that time.
+        Returns the serials of the boards that were returned in that time.
         """
         serials = self.serials
         left = await self.session.leave(serials)
@@ -124,14 +124,14 @@ class ReservedBoards(VerbAdapter, Generic[Source, Results]):
         ``bitstreams`` are paths (.bin, .asc), bytes or `icefarm.bitstream.Bitstream`, pulled as boards need them; for
         asyncio also an asynchronous iterable, which is awaited before results continue.
         Placements are in `icefarm.client.placement`.
-        ``options`` go with each evaluation (pulsecount, variance: ``{"repeats": n}``).  ``depth`` evaluations are on
-        their way to each board, so that it never waits.  ``limit`` is in seconds for each attempt; by default the
-        window decides.
+        ``options`` apply to each evaluation (pulsecount, variance: ``{"repeats": n}``).  Each board has ``depth``
+        evaluations in flight, so that it never waits.  ``limit`` is in seconds for each attempt; the default depends
+        on the window.
 
         The farm keeps the measurements under the name of the ``experiment`` (default: that of the farm), with
-        ``labels`` such as ``{"generation": 3}``; ``total`` tells it how many to expect in all.  Without ``archive`` it
-        keeps nothing.  With ``resume`` it answers from the archive what the experiment has a value of, with these
-        options: of the board, or of any board where any may measure; `Result.archived` says so.
+        ``labels`` such as ``{"generation": 3}``; ``total`` says how many to expect in all.  Without ``archive`` it
+        keeps nothing.  With ``resume``, values that the experiment already has with these options (of the board, or
+        of any board if any may measure) come from the archive; `Result.archived` says so.
 
         ``progress`` shows a bar (needs tqdm: ``pip install 'icefarm[notebook]'``).
 

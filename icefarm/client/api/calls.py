@@ -68,7 +68,7 @@ class VarianceCall(ReserveOptions, total=False):
 
 
 class AnyKindCall(ReserveOptions, total=False):
-    """A kind that is known by its name only."""
+    """A kind of which only the name is known."""
 
     kind: Required[str]
 

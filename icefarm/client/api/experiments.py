@@ -54,7 +54,7 @@ class ExperimentHandle:
     account: str | None = None
 
     async def info(self) -> ExperimentInfo:
-        """Return what the farm has of it: counts, rate, boards, failures.  Raises `UnknownExperiment`."""
+        """Return its state: counts, rate, boards, failures.  Raises `UnknownExperiment`."""
         answer = await self._ask("experiment")
         known = {name: answer.get(name) for name in ("experiment", "boards", "failures", "time")}
         return from_wire(known, ExperimentInfo, "the answer about an experiment")
@@ -83,7 +83,7 @@ class ExperimentHandle:
     async def plot(self, *, serials: Sequence[str] | None = None, since: float | None = None, best: str = "max") -> Any:
         """Return a ``matplotlib.figure.Figure``: values over time by board, the best so far, the reported figures.
 
-        Which value is the ``best``: the ``max`` or the ``min``.  Raises `InvalidArgument` without matplotlib.
+        ``best`` is ``max`` or ``min``.  Raises `InvalidArgument` without matplotlib.
         """
         from icefarm.client.api.notebook.drawing import check_matplotlib, drawn_figure
 
@@ -261,9 +261,9 @@ class ExperimentFace(VerbAdapter):
     ) -> Any:
         """Return its results in the order in which they arrived, as something to iterate over.
 
-        They are of the boards in ``serials``, ended ``since`` and before ``until`` (seconds since the epoch), only
-        failures or only values as ``failed`` says, of a ``kind``, of circuits with these ``sha256``.  ``after`` is the
-        ``cursor`` of earlier results.  With ``follow`` the iteration goes on with what arrives, without end.
+        Select results by boards (``serials``), by their end (from ``since`` to before ``until``, seconds since the
+        epoch), failures or values (``failed``), ``kind``, and circuits (``sha256``).  ``after`` is the ``cursor`` of
+        earlier results.  With ``follow`` the iteration never ends: it waits for new results.
         """
         query = {
             "serials": serials, "since": since, "until": until, "failed": failed, "kind": kind, "sha256": sha256

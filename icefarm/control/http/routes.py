@@ -431,7 +431,7 @@ _ENDPOINTS = (
         NoQuery, "access_list", _nothing, _same, "access_rules", operating=True, old=False,
     ),
     Endpoint(
-        "/access/add", "POST", "Add an access rule for an account, a group, or all accounts without rules of their own (operator).",
+        "/access/add", "POST", "Add an access rule for an account, a group, or all accounts without rules (operator).",
         AccessRuleWanted, "access_add", _access_rule, _same, "access_rule", operating=True, old=False,
     ),
     Endpoint(

@@ -68,10 +68,10 @@ class ArchivedResult:
 
     @property
     def corrected(self) -> Corrected | None:
-        """The value as a board without any deviation would have measured it, with its standard uncertainty.
+        """The value that a board without any deviation would have measured, with its standard uncertainty.
 
-        As `icefarm.client.Result.corrected`, by the calibration that the board had when it measured.  None where that
-        cannot be done, and of a failure: `why_not_corrected` says why.
+        Like `icefarm.client.Result.corrected`, by the calibration that the board had when it measured.  None for a
+        failure, or if it cannot be computed: `why_not_corrected` says why.
         """
         found = self._correction()
         return None if isinstance(found, str) else found
