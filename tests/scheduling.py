@@ -13,8 +13,34 @@ from typing import Any
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-#: CPU seconds of what takes long, as `make test` prints them, for the order; all else takes less.
-LONG: Mapping[str, float] = {}
+#: About how many seconds those groups take that take long, for the order.
+LONG: Mapping[str, float] = {
+    "tests/integration/test_docs.py": 200,
+    "tests/integration/test_up.py": 150,
+    "tests/integration/test_oidc.py": 90,
+    "attacks on issuer": 90,
+    "attacks on tls": 70,
+    "attacks on tokens": 60,
+    "attacks on open": 60,
+    "tests/integration/test_control.py": 60,
+    "tests/integration/test_runs.py": 60,
+    "tests/integration/test_versions.py": 60,
+    "tests/integration/test_client.py": 50,
+    "tests/integration/test_archive_resume.py": 50,
+    "tests/integration/test_standby.py": 50,
+    "tests/integration/test_virtual_boards.py": 50,
+    "tests/integration/test_random_circuits.py": 40,
+    "tests/integration/test_store.py": 40,
+    "tests/integration/test_demo.py": 40,
+    "tests/integration/test_cli_terminal.py": 40,
+    "tests/integration/test_http_api.py": 40,
+    "tests/integration/test_bad_input.py": 40,
+    "tests/browser/test_page.py": 90,
+    "tests/browser/test_live.py": 80,
+    "tests/browser/test_experiments.py": 70,
+    "tests/faults/test_random.py": 60,
+    "tests/faults/test_supervised.py": 50,
+}
 _ATTACKED = re.compile(r"tests/attacks/[^\[]*\[(open|tokens|tls|issuer)\b")
 
 

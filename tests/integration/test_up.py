@@ -39,7 +39,7 @@ def data_dir(short_directory: Path, request: pytest.FixtureRequest) -> Path:
 @pytest.fixture(scope="module")
 def lasting_farm(short_directory: Path) -> Iterator[FarmProcess]:
     """A farm for the tests that leave it as it is, or whole again."""
-    with FarmProcess(short_directory / "lasting", QUICK) as farm:
+    with FarmProcess(short_directory / "lasting", QUICK, own_database=True) as farm:
         farm.wait_until_ready()
         yield farm
 

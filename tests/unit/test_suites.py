@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from costs import cpu_seconds
-from scheduling import group_of
+from scheduling import LONG, group_of
 
 SUITES = Path(__file__).parents[2] / "build_backend" / "suites.py"
 #: Stands for make: prints what it is to run, and fails where that is called so.
@@ -51,6 +51,11 @@ def test_tests_of_a_file_stay_together_and_attacks_on_one_farm() -> None:
         f"tests/attacks/{rest}" for rest in ("test_matrix.py::test_a[tls-x [::1]]", "test_growth.py::test_b[tls]")
     ]
     assert {group_of(each) for each in on_tls} == {"attacks on tls"}
+
+
+def test_files_that_are_said_to_take_long_are_there() -> None:
+    root = Path(__file__).parents[2]
+    assert [each for each in LONG if each.endswith(".py") and not (root / each).is_file()] == []
 
 
 def test_cpu_time_is_that_of_a_process_and_of_its_children_the_ended_ones_too() -> None:
