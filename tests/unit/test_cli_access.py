@@ -10,7 +10,7 @@ import pytest
 from attrs import evolve
 
 from icefarm.bus import Bus
-from icefarm.cli.connect import Access, connect, own_farm
+from icefarm.cli.connect import SignIn, connect, own_farm
 from icefarm.cli.connect import token_for as token_of
 from icefarm.contract import Role
 from icefarm.errors import InvalidArgument, LinkLost, NotAuthorized
@@ -27,7 +27,7 @@ def data_dir(tmp_path: Path) -> Path:
 
 
 def token(url: str, **fields: object) -> str | None:
-    access = Access(url, "me", **fields)  # type: ignore[arg-type]
+    access = SignIn(url, "me", **fields)  # type: ignore[arg-type]
     return token_of(access, own_farm(access, parse_url(url)))
 
 
@@ -46,7 +46,7 @@ def test_the_operators_token_goes_to_the_farm_that_runs_on_its_data_directory(
 ) -> None:
     running("https://127.0.0.1:8080", False)
     assert token(url, data_dir=data_dir, role=Role.OPERATOR) == "of-this-host"
-    own = own_farm(Access(url, "me", data_dir=data_dir), parse_url(url))
+    own = own_farm(SignIn(url, "me", data_dir=data_dir), parse_url(url))
     assert own is not None
     assert own.socket == data_dir / "local.sock"
 
@@ -104,7 +104,7 @@ def test_where_nobody_listens_it_says_what_to_do_at_once() -> None:
         taken.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{taken.getsockname()[1]}"
         with pytest.raises(LinkLost) as caught:
-            connect(Access(url, "me"))
+            connect(SignIn(url, "me"))
     assert caught.value.message == (
         f"no farm answers at {url} (Connection refused); "
         "start one with `icefarm up`, or choose another with --url or ICEFARM_URL"
@@ -113,13 +113,13 @@ def test_where_nobody_listens_it_says_what_to_do_at_once() -> None:
 
 def test_a_missing_socket_is_no_farm(tmp_path: Path) -> None:
     with pytest.raises(LinkLost, match="No such file"):
-        connect(Access(f"unix:{tmp_path}/none.sock", "me"))
+        connect(SignIn(f"unix:{tmp_path}/none.sock", "me"))
 
 
 @pytest.mark.parametrize("url", ["", "ftp://farm", "http://", "http://farm:port", "farm:8080", "unix:"])
 def test_what_is_no_url_is_refused(url: str) -> None:
     with pytest.raises(InvalidArgument):
-        connect(Access(url, "me"))
+        connect(SignIn(url, "me"))
 
 
 @pytest.mark.parametrize("url", ["http://farm.example:8080", "ws://192.0.2.7:8080/ws", "http://127.evil.example:8080"])
