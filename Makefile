@@ -1,12 +1,15 @@
 # Two commands matter: `make demo` and `make test`. Both work from a clean clone.
 # Needs: Python >= 3.11, make, a C compiler.
 
+# Each of the hundreds of processes that tests start would compile all that it imports: a farm would take three times as long.
+unexport PYTHONDONTWRITEBYTECODE
+
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 # Tests with real parts mostly wait. A file shares its farm, so it stays in one process. A process of tests that dies fails
 # its test and is not replaced: the test would end the next one too, and pytest-xdist may fail without a report.
-PARALLEL ?= --numprocesses 3 --dist loadfile --max-worker-restart 0 --durations 20
+PARALLEL ?= --numprocesses 4 --dist loadfile --max-worker-restart 0 --durations 20
 # Each test has a limit of its own.  Should that fail, this ends the suite as Ctrl-C does, so that it reports what it knows.
 SUITE_LIMIT ?= 1800
 PYTEST := timeout --foreground --signal INT --kill-after 60 $(SUITE_LIMIT) $(BIN)/python -m pytest
@@ -84,7 +87,7 @@ check: venv
 # In random order; the first lines say the seed, with which RANDOM_ORDER="-p randomly --randomly-seed=N" repeats it.
 RANDOM_ORDER ?= -p randomly
 unit: venv
-	$(PYTEST) -m 'not integration and not browser and not faults and not nightly' --numprocesses 2 $(RANDOM_ORDER) \
+	$(PYTEST) tests/unit tests/fuzz -m 'not nightly' --numprocesses 2 $(RANDOM_ORDER) \
 		--durations 20 --suite unit=60
 
 # Unit tests and those with real parts, in every process that they start; what is left out is in pyproject.toml.
@@ -121,13 +124,13 @@ release-check:
 	$(PYTHON) build_backend/version.py check
 
 integration: venv
-	$(PYTEST) -m 'integration and not browser' $(PARALLEL) --suite integration=600
+	$(PYTEST) tests/acceptance tests/attacks tests/integration -m integration $(PARALLEL) --suite integration=600
 
 browser: venv
-	$(PYTEST) -m browser $(PARALLEL) --suite browser=240
+	$(PYTEST) tests/browser -m browser $(PARALLEL) --suite browser=240
 
 faults-quick: venv
-	$(PYTEST) -m 'faults and not slow' $(PARALLEL) --suite faults-quick=120
+	$(PYTEST) tests/faults -m 'faults and not slow' $(PARALLEL) --suite faults-quick=120
 
 fuzz-quick:
 	$(MAKE) fuzz SECONDS=60

@@ -20,13 +20,26 @@ else:
     settings.register_profile("ci", derandomize=True, deadline=None)
     settings.load_profile("ci" if os.environ.get("CI") else "by hand")
 
+TESTS = Path(__file__).parent
 # Farms get copies of a database that is made once (icefarm/testing/processes/clusters.py).
-os.environ.setdefault("ICEFARM_TEST_CLUSTERS", str(Path(__file__).parents[1] / "build" / "tests" / "clusters"))
+os.environ.setdefault("ICEFARM_TEST_CLUSTERS", str(TESTS.parent / "build" / "tests" / "clusters"))
 
 # A shell that starts a test run in the background has it ignore Ctrl-C, and every process that a test starts inherits
 # that: those that a test interrupts would never notice.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+#: The mark of the tests of a directory; make runs directories (collecting all tests takes 20 s).
+MARKS = {
+    "acceptance": "integration",
+    "attacks": "integration",
+    "browser": "browser",
+    "faults": "faults",
+    "fuzz": None,
+    "integration": "integration",
+    "unit": None,
+}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -49,3 +62,15 @@ def pytest_configure(config: pytest.Config) -> None:
         import reactor_guard
 
         config.pluginmanager.register(reactor_guard)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Every test is in a suite of the Makefile.  Raises UsageError where one is in none, or in that of others."""
+    for item in items:
+        directory = item.path.relative_to(TESTS).parts[0]
+        marks = {mark.name for mark in item.iter_markers()} & {"integration", "browser", "faults", "nightly"}
+        if marks - {"nightly"} != {MARKS[directory]} - {None} and "nightly" not in marks:
+            raise pytest.UsageError(
+                f"{item.nodeid} is marked {marks or 'not'}; tests/conftest.py says what {directory} is"
+            )

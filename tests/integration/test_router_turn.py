@@ -6,6 +6,7 @@ import fcntl
 import os
 from pathlib import Path
 
+import pytest
 from pytest_twisted import ensureDeferred
 from twisted.internet import reactor
 from twisted.internet.endpoints import UNIXClientEndpoint
@@ -13,6 +14,8 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.logger import globalLogPublisher
 
 from icefarm.farm.router.turn import STANDS_BY, TurnEndpoint, TurnEndpointParser
+
+pytestmark = pytest.mark.integration
 
 
 def take(lock: Path) -> int:

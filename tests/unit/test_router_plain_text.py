@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
 from importlib import import_module
 from types import ModuleType
 
@@ -10,6 +12,15 @@ import pytest
 from icefarm.farm.router.inside.icefarm_plain_text import SPARED, plain, spare
 
 
+@pytest.fixture
+def recursion_limit() -> Iterator[None]:
+    """Crossbar.io imports py_ecc, which raises the limit so far that deep JSON overflows the stack in a later test."""
+    limit = sys.getrecursionlimit()
+    yield
+    sys.setrecursionlimit(limit)
+
+
+@pytest.mark.usefixtures("recursion_limit")
 @pytest.mark.parametrize("name", list(SPARED))
 def test_the_router_has_what_is_replaced(name: str) -> None:
     pytest.importorskip("crossbar", reason="the router is in an environment of its own")
