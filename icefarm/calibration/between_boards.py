@@ -17,7 +17,7 @@ from icefarm.errors import InvalidArgument
 
 __all__ = ["BoardSpread", "spread_of"]
 
-#: Without repeats, noise is taken for none; then so many degrees of freedom stand for certainty.
+#: Without repeats, noise counts as 0, known with this many degrees of freedom: practically certain.
 _CERTAIN = 1e6
 
 
@@ -27,9 +27,9 @@ class BoardSpread:
 
     mean: float
     boards: int
-    #: Windows on each board, their mean if boards have unlike numbers.
+    #: Windows on each board; the mean if the numbers differ.
     repeats: float
-    #: Standard deviation between boards, without noise; 0 where noise explains all.
+    #: Standard deviation between boards, without noise; 0 if noise explains all of it.
     between_ppm: float
     #: Its confidence interval.
     low_ppm: float
@@ -39,7 +39,7 @@ class BoardSpread:
 
 
 def spread_of(values: Mapping[str, Sequence[float]], level: float = 0.95) -> BoardSpread:
-    """Return how far a circuit's values spread: of each board (serial), those of its windows.
+    """Return how far a circuit's values spread between boards; ``values`` has each board's windows, by serial.
 
     Raises `InvalidArgument` for fewer than two boards with values, and for a mean that is not above 0.
     """
@@ -52,7 +52,7 @@ def spread_of(values: Mapping[str, Sequence[float]], level: float = 0.95) -> Boa
         raise InvalidArgument(f"a spread in ppm needs a mean above 0, not {mean}: the circuit did not reach the pin")
     between_freedom = len(boards) - 1
     within_freedom = sum(map(len, boards)) - len(boards)
-    # Boards of unlike numbers count by the harmonic mean (unweighted means).
+    # If the numbers of windows differ, their harmonic mean counts (analysis of unweighted means).
     repeats = len(boards) / sum(1 / len(windows) for windows in boards)
     between = repeats * sum((each - mean) ** 2 for each in means) / between_freedom
     squares = sum((value - each) ** 2 for each, windows in zip(means, boards, strict=True) for value in windows)

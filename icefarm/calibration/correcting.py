@@ -19,7 +19,7 @@ _COUNTING = ("pulsecount",)
 
 
 class Correctable(Protocol):
-    """What of a measurement is needed; `icefarm.contract.Measurement` has it, and so has a result of the archive."""
+    """The fields that a correction needs; `icefarm.contract.Measurement` and archived results have them."""
 
     @property
     def serial(self) -> str: ...
@@ -44,7 +44,7 @@ class Correctable(Protocol):
 
 
 def correction(measured: Correctable, calibration: Calibration | None) -> Corrected | str:
-    """Return a measurement's value as it is without its board's deviation, or why it cannot be corrected.
+    """Return a measurement's value without its board's deviation, or why it cannot be corrected.
 
     Of several windows it is their mean.  ``calibration`` is the one that the measurement names, if that is known.
     """

@@ -18,7 +18,7 @@ __all__ = ["THERMOMETER_K", "Deviation", "corrected", "deviation_at"]
 
 #: Standard uncertainty of a board's temperature: its thermometer has steps of half a kelvin.
 THERMOMETER_K = 0.5 / sqrt(12)
-#: A board that is off by half measures something else than the reference; oscillators inside FPGAs are off by a tenth.
+#: A board that deviates by half does not measure the reference; oscillators inside FPGAs deviate by up to a tenth.
 _MOST_PPM = 500_000.0
 #: Above this number, degrees of freedom no longer matter.
 _ENOUGH_FREEDOM = 1e6
@@ -36,14 +36,14 @@ class Deviation:
 def deviation_at(calibration: Calibration, time: float, temperature_c: float | None) -> Deviation:
     """Return a board's deviation at a time and temperature.
 
-    An unknown temperature is taken as any between the coldest and the hottest of the calibration's readings.
+    An unknown temperature counts as uniform between the coldest and the hottest of the calibration's readings.
     """
     days = (time - calibration.reference_time) / DAY
     kelvin, spread = _warmth(calibration, temperature_c)
     oo, od, ok, dd, dk, kk = calibration.covariance
     ppm = calibration.offset_ppm + calibration.drift_ppm_per_day * days + calibration.ppm_per_kelvin * kelvin
     variance = oo + dd * days**2 + kk * kelvin**2 + 2 * (od * days + ok * kelvin + dk * days * kelvin)
-    # The slope's own uncertainty counts where the temperature is uncertain.
+    # The slope's own uncertainty matters if the temperature is uncertain.
     variance += spread**2 * (calibration.ppm_per_kelvin**2 + kk)
     return Deviation(ppm, sqrt(max(variance, 0.0)), calibration.degrees_of_freedom)
 

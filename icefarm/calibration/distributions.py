@@ -12,7 +12,7 @@ __all__ = ["chi2_quantile", "f_quantile", "f_tail", "t_quantile", "t_tail"]
 
 #: From here on t is the normal distribution, to four digits of its quantiles.
 _NORMAL_FROM = 10_000.0
-#: Chi-squared is F with infinite degrees of freedom below; so many give five digits.
+#: Chi-squared is F with infinite degrees of freedom in the denominator; this many give five digits.
 _ALMOST_INFINITE = 1e6
 #: The continued fraction of the incomplete beta function ends when a term changes less than this.
 _PRECISION = 1e-14
@@ -33,7 +33,7 @@ def t_tail(t: float, freedom: float) -> float:
 
 
 def t_quantile(probability: float, freedom: float) -> float:
-    """Return the value that lies above so much of Student's distribution.
+    """Return the quantile of Student's distribution.
 
     Raises `InvalidArgument` for a probability that is not between 0 and 1, and without degrees of freedom.
     """
@@ -54,7 +54,7 @@ def f_tail(f: float, above: float, below: float) -> float:
 
 
 def f_quantile(probability: float, above: float, below: float) -> float:
-    """Return the value that lies above so much of the F distribution.  Raises `InvalidArgument` as `t_quantile`."""
+    """Return the quantile of the F distribution.  Raises `InvalidArgument` as `t_quantile`."""
     _check_probability(probability)
     _check_freedom(above)
     _check_freedom(below)
@@ -62,12 +62,12 @@ def f_quantile(probability: float, above: float, below: float) -> float:
 
 
 def chi2_quantile(probability: float, freedom: float) -> float:
-    """Return the value that lies above so much of chi-squared, to five digits.  Raises `InvalidArgument` likewise."""
+    """Return the quantile of chi-squared, to five digits.  Raises `InvalidArgument` likewise."""
     return freedom * f_quantile(probability, freedom, _ALMOST_INFINITE)
 
 
 def _crossing(tail: Callable[[float], float], wanted: float) -> float:
-    """Return where a falling tail has a probability, by halving."""
+    """Return where a falling tail function has a probability, by bisection."""
     wanted = max(wanted, _LEAST_TAIL)
     low, high = 0.0, 1.0
     while tail(high) > wanted:

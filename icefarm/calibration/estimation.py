@@ -33,9 +33,9 @@ __all__ = [
 ]
 
 DAY = 86_400.0
-#: Readings older than this, counted from the last one, are left out: boards change in other ways than on a line.
+#: Readings that are this much older than the last one are ignored: boards do not change linearly for so long.
 WINDOW_DAYS = 90.0
-#: With fewer there is no calibration: two determine no noise.
+#: The least number of readings for a calibration: two do not determine the noise.
 LEAST_READINGS = 3
 #: A pause of this many seconds begins another session.
 SESSION_GAP_S = 3_600.0
@@ -43,9 +43,9 @@ SESSION_GAP_S = 3_600.0
 COUNT_VARIANCE = 1 / 6
 #: The standard deviation of normal values is their median absolute deviation times this.
 MAD_TO_SIGMA = 1.4826
-#: From how many standard deviations on a reading counts less.  For normal noise the estimate loses nothing visible.
+#: Beyond this many standard deviations a reading counts less.  With normal noise the estimate hardly changes.
 _HUBER = 3.0
-#: Sessions that scatter more than this probability explains have a noise of their own.  A larger one would take chance
+#: If sessions scatter beyond this significance level, they have a noise of their own.  A larger one would take chance
 #: for that too often, and a board's uncertainty from a few sessions instead of from all windows.
 _BY_CHANCE = 0.001
 #: The fit repeats until the noise changes by less than this part; it takes 3 to 6 rounds.
@@ -67,13 +67,13 @@ class Prior:
     ppm_per_kelvin: float = field(default=1000.0, validator=positive)
 
 
-#: For boards that nothing is known of.
+#: For boards without earlier knowledge.
 _WIDE = Prior()
 
 
 @frozen
 class _Row:
-    """A reading, as the fit sees it."""
+    """A reading as a row of the fit."""
 
     x: _Vector
     ppm: float
@@ -84,7 +84,7 @@ class _Row:
 
 @frozen
 class _Fit:
-    """A line, and how the readings lie about it."""
+    """A fitted line, and the scatter of the readings about it."""
 
     parameters: list[float]
     covariance: _Matrix
@@ -105,10 +105,10 @@ def calibrate(
     window_days: float = WINDOW_DAYS,
     since: float | None = None,
 ) -> Calibration | None:
-    """Return the calibration that readings of one board and reference give; None if they are too few.
+    """Return the calibration from readings of one board and reference; None if they are too few.
 
-    It uses the readings of the last ``window_days``, not before ``since``, and of the last reading's firmware: another
-    firmware may count in another way.  Raises `InvalidArgument` for readings of several boards or references.
+    It uses the readings of the last ``window_days``, not before ``since``, with the last reading's firmware: another
+    firmware may count differently.  Raises `InvalidArgument` for readings of several boards or references.
     """
     ordered = sorted(readings, key=lambda reading: reading.time)
     _check_same(ordered)
@@ -183,7 +183,7 @@ def _usable(readings: Sequence[Reading], window_days: float, since: float | None
 
 
 def _rows(readings: Sequence[Reading], time: float, temperature: float | None) -> list[_Row]:
-    """Return the fit's rows.  A reading without a temperature has that of the middle."""
+    """Return the fit's rows.  A reading without a temperature has the mean temperature."""
     rows = []
     for number, session in enumerate(sessions_of(readings)):
         for reading in session:
@@ -195,7 +195,7 @@ def _rows(readings: Sequence[Reading], time: float, temperature: float | None) -
 
 
 def _fit(rows: Sequence[_Row], prior: Prior) -> _Fit:
-    """Fit the line, and find the noise about it."""
+    """Fit the line, and estimate the noise about it."""
     fit = _solved(rows, [1.0] * len(rows), prior, _robust_variance([row.ppm for row in rows]))
     noise = _robust_variance(fit.residuals)
     for _ in range(_MOST_ROUNDS):
@@ -226,11 +226,11 @@ def _solved(rows: Sequence[_Row], trust: list[float], prior: Prior, noise: float
     covariance = _inverse(whole)
     line = [sum(covariance[i][j] * right[j] for j in range(3)) for i in range(3)]
     residuals = [row.ppm - sum(a * b for a, b in zip(line, row.x, strict=True)) for row in rows]
-    # What the readings determine of the parameters; the rest is the prior's.
+    # The effective number of parameters that the readings determine; the prior determines the rest.
     determined = sum(covariance[i][j] * normal[j][i] for i in range(3) for j in range(3))
     total = sum(trust)
     freedom = max(total - determined, 0.5)
-    # Outliers are cut to the limit here (Huber's proposal 2), or they would raise it for themselves.
+    # Outliers are cut to the limit here (Huber's proposal 2), or they would raise their own limit.
     squares = sum((t * r) ** 2 for t, r in zip(trust, residuals, strict=True))
     counting = sum(t * row.counting for t, row in zip(trust, rows, strict=True)) / total
     return _Fit(line, covariance, max(0.0, squares / freedom - counting), freedom, trust, residuals)
@@ -273,7 +273,7 @@ def _inverse(m: _Matrix) -> _Matrix:
 
 
 def _with_sessions(fit: _Fit, rows: Sequence[_Row], prior: Prior) -> _Fit:
-    """Return the fit with the uncertainty that the scatter between sessions gives, where that is the larger one.
+    """Return the fit with the uncertainty from the scatter between sessions, if that is larger.
 
     It is Birge's ratio: the variance of the sessions' means against what the windows within sessions explain.
     """

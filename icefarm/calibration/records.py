@@ -94,7 +94,7 @@ class Reading:
 @passes_over_unknown
 @frozen
 class Calibration:
-    """What is known of a board's deviation, from readings of one reference circuit.
+    """A board's deviation, estimated from readings of one reference circuit.
 
     The board's relative deviation at a time and temperature is::
 
@@ -124,16 +124,16 @@ class Calibration:
     #: Covariance of offset, drift and ppm per kelvin: the upper triangle, by rows (oo, od, ok, dd, dk, kk), in the
     #: products of their units.
     covariance: tuple[float, ...] = field(converter=_triangle)
-    #: How many readings it is made of.
+    #: The number of readings that it uses.
     readings: int
-    #: What is left of them when the line and the noise are estimated (Student's t); at least 1.
+    #: The degrees of freedom that remain after the fit (for Student's t); at least 1.
     degrees_of_freedom: float = field(validator=positive)
     #: Coldest and hottest of the readings; equal to the reference temperature if there is only one; None as above.
     coldest_c: float | None = field(validator=_finite)
     hottest_c: float | None = field(validator=_finite)
     #: The time of the first reading that it uses.
     first_time: float = field(validator=_finite)
-    #: From when on results refer to it: the time of the reading that completed it.
+    #: When it takes effect: the time of the reading that completed it.
     valid_from: float = field(validator=_finite)
     #: Of the readings.
     firmware: str = ""

@@ -17,7 +17,7 @@ __all__ = ["begin_of_line"]
 
 
 def begin_of_line(before: Calibration | None, readings: Iterable[Reading]) -> float | None:
-    """Return the time from which readings of a board describe it as it is now; None: all do.
+    """Return the time since which readings describe the board's present state; None: all do.
 
     ``before`` is the calibration that there was when the last session began, ``readings`` are those of its board and
     reference with that session.  A step that was found once stays: a calibration does not reach back beyond the one

@@ -34,15 +34,15 @@ __all__ = [
 #: Probability that a healthy board's session is taken for a deviation; normal noise reaches it at 4.9 sigma.
 #: At one session a day it makes a false alarm in 2,700 years of a board.
 HISTORY_ALARM = 1e-6
-#: The same of a comparison with the others, for normally distributed boards: 4 sigma.  It is not made afresh each day,
+#: The same of a comparison with the others, for normally distributed boards: 4 sigma.  It is not a new trial each day,
 #: since a board's offset stays: of 16,000 healthy boards one is marked.
 OTHERS_ALARM = 6.3e-5
-#: From how many boards on what they do alike is taken off.
+#: With at least this many boards, their common deviation is subtracted.
 _MANY = 5
 #: The MAD of n normal values says as much of their scatter as the standard deviation of 0.37 n (Rousseeuw and Croux,
 #: Journal of the American Statistical Association 88, 1993).
 _MAD_EFFICIENCY = 0.37
-#: The noise of a board is compared from this many degrees of freedom on.
+#: A board's noise is compared if it has at least this many degrees of freedom.
 _ENOUGH_FOR_NOISE = 10.0
 #: Noise below this share of the median board's counts as that much: it may be 0, which has no logarithm.
 _LEAST_NOISE_SHARE = 0.1
@@ -138,7 +138,7 @@ def _limit(sigmas: float, alarm: float, freedom: float) -> float:
 
 
 def _common(deviations: Sequence[Deviation]) -> tuple[float, float]:
-    """Return what boards deviate by alike, and its uncertainty."""
+    """Return the common deviation of boards, and its uncertainty."""
     if len(deviations) < _MANY:
         return 0.0, 0.0
     typical = median(deviation.standard_uncertainty for deviation in deviations)
@@ -156,13 +156,13 @@ def against_others(calibrations: Iterable[Calibration], alarm: float = OTHERS_AL
         for serial, each in boards.items()
     }
     noisy = _outliers(boards, _noises(boards.values()), "noise_ppm", alarm)
-    # A quiet board is no suspect; and the logarithm of an estimate from few readings is low too easily.
+    # A quiet board is not suspect; and the logarithm of an estimate from few readings is easily too low.
     noisy = [_in_ppm(each) for each in noisy if each.value > each.expected]
     return _outliers(boards, offsets, "offset_ppm", alarm) + noisy
 
 
 def _noises(calibrations: Iterable[Calibration]) -> dict[str, _Value]:
-    """Return the logarithms of noise, which scatter about evenly; those of readings enough."""
+    """Return the logarithms of noise, whose scatter is symmetric, for boards with enough readings."""
     enough = [each for each in calibrations if each.degrees_of_freedom >= _ENOUGH_FOR_NOISE]
     floor = _LEAST_NOISE_SHARE * median([each.noise_ppm for each in enough] or [0.0])
     return {
@@ -185,7 +185,7 @@ def _outliers(
         return []
     middle = median(each.value for each in values.values())
     spread = MAD_TO_SIGMA * median(abs(each.value - middle) for each in values.values())
-    # The scatter of the values has their usual uncertainty in it; what one has beyond it comes on top.
+    # The scatter of the values includes their usual uncertainty; an uncertainty beyond that is added.
     usual = median(each.uncertainty for each in values.values()) ** 2
     freedom = max(1.0, _MAD_EFFICIENCY * (len(values) - 1))
     found = []

@@ -22,7 +22,7 @@ __all__ = [
     "complete_workers",
 ]
 
-#: What a name is, and a word about it.
+#: A name, and its description.
 Known = Iterable[tuple[str, str]]
 
 
@@ -97,7 +97,7 @@ def _completing(
 
 
 def _asked(context: click.Context, path: str) -> Mapping[str, Any]:
-    """Return what is at a path of the farm that a command line names so far; nothing where it does not answer."""
+    """Return what the farm of the command line so far has at a path; nothing if it does not answer."""
     from icefarm.cli.connect import access_of
     from icefarm.cli.http_way import HttpWay
 

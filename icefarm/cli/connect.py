@@ -62,7 +62,7 @@ class SignIn:
 
     @property
     def where(self) -> RouterUrl:
-        """Where the farm is.  Raises `InvalidArgument` for a URL that is none."""
+        """Where the farm is.  Raises `InvalidArgument` for an invalid URL."""
         # Imported on demand: help needs none of it.
         from icefarm.wamp.url import parse_url
 
@@ -219,9 +219,9 @@ def connect(access: SignIn) -> Farm:
 
 
 def has_login(access: SignIn, own: RunningFarm | None) -> bool:
-    """Tell whether a sign-in by ``icefarm login`` is to be used.
+    """Tell whether to use a sign-in by ``icefarm login``.
 
-    A token that was given wins, and for an operator's verbs that of the own farm.
+    An explicit token takes precedence, and for an operator's verbs the token of this host's own farm.
     """
     from icefarm.oidc.stored_login import stored_login
 

@@ -84,7 +84,7 @@ class Reader:
             return {"run": to_wire(run.record), "manifest": None if run.id is None else run.manifest}
 
     def bookings(self, since: float | None) -> list[Answer]:
-        """Return the bookings that have not ended, and those whose time is not over ``since`` then."""
+        """Return the bookings that have not ended, and with ``since`` those whose period ends after it."""
         found = self._value("/bookings", _given(since=since))
         if isinstance(found, list):
             return found
@@ -113,7 +113,7 @@ class Reader:
         return self._read("/calibrations", _given(reference=reference, serials=",".join(serials) or None), ask)
 
     def figures(self, name: str, account: str | None) -> list[Answer]:
-        """Return what the owner of an experiment reported."""
+        """Return the figures that the owner of an experiment reported."""
         answer = self._quickly(f"/experiments/{_part(name)}/figures", _given(account=account, limit=MOST_FIGURES))
         if answer is None or answer["more"]:
             with farm_of(self.access) as farm:
@@ -145,7 +145,7 @@ class Reader:
                     yield row
                 return
             except NotWhole:
-                # What is missing comes by the other way, or the error of that.
+                # The rest comes over WAMP, or its error.
                 pass
         from icefarm.client.api.notebook.archived import record_of
 

@@ -40,12 +40,12 @@ class Wanted:
     timeout: float | None = None
     #: Which boards may be among them.
     where: Selector | None = None
-    #: How they are shared with others, as `reserve` of a farm takes it: what is said of that (docs/sharing.md).
+    #: The options of sharing that were given, as arguments of a farm's `reserve` (docs/sharing.md).
     sharing: Mapping[str, Any] = Factory(dict)
 
     @property
     def steady(self) -> Wanted:
-        """The same boards until the end: none is given to others, whatever the farm's default is."""
+        """Keep the same boards until the end, even if requests are preemptible by default."""
         return evolve(self, sharing={**self.sharing, "preemptible": False})
 
 

@@ -40,7 +40,7 @@ __all__ = [
 K = TypeVar("K")
 T = TypeVar("T")
 
-#: Seconds until what could not be done, because the database is away or a worker does not answer, is tried again.
+#: Seconds until an operation that failed, because the database or a worker does not answer, is tried again.
 AGAIN = 5.0
 #: Seconds that a timer for what is due sleeps at least, and at most: clocks of control and database may drift apart.
 SHORTEST = 0.05
@@ -105,7 +105,7 @@ async def within(seconds: float, clock: Clock, operation: Callable[[], Coroutine
 
 @define(eq=False)
 class Tasks:
-    """What runs in the background: failures are logged, and all of it can be stopped."""
+    """Operations in the background: failures are logged, and all can be stopped."""
 
     #: Errors to ignore.
     expected: tuple[type[IcefarmError], ...] = ()

@@ -51,7 +51,7 @@ class InOrder:
 
 @define(eq=False)
 class _Batch(Generic[T, R]):
-    """Items, who waits for the answer to each, and who waits for the end of all."""
+    """Items, the waiters for each answer, and the waiters for the end of all."""
 
     items: list[T] = Factory(list)
     answers: list[Deferred[R]] = Factory(list)
@@ -60,7 +60,7 @@ class _Batch(Generic[T, R]):
 
 @define(eq=False)
 class Batches(Generic[T, R]):
-    """Carries out a lone item at once, and those that come meanwhile together, in order, once that has ended.
+    """Carries out a single item at once, and items that arrive meanwhile together, in order, when it has ended.
 
     So nothing waits in a quiet farm, and the busier it is, the more items share a transaction.
     """

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 __all__ = ["retry_pause"]
 
-#: Of the time that it has been away, the part that a pause takes: what comes back is found that much later, at most.
+#: A pause is this part of the time that the peer has been away, so its return is noticed at most that much later.
 PART = 0.1
 #: Seconds of the shortest pause, before the random part.  Most outages are restarts, which take seconds.
 SHORTEST = 0.5
-#: A pause is at least this part of its longest; the rest is random, so that many who wait do not come at once.
+#: A pause is at least this part of its maximum; the rest is random, so that many waiters do not retry at once.
 LEAST = 0.4
 
 

@@ -105,7 +105,7 @@ class StoredTickets:
 
 
 def _passed_over(failure: Failure) -> None:
-    """Take an error that nobody waits for any more; who asks meanwhile finds no sign-in."""
+    """Take an error that nobody waits for any more; meanwhile callers find no sign-in."""
     failure.trap(IcefarmError)
 
 

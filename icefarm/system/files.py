@@ -110,7 +110,7 @@ class FileLock:
             raise
 
     def _is_current(self, descriptor: int) -> bool:
-        """Tell whether the locked file still has its name: who had it before may have removed it meanwhile."""
+        """Tell whether the locked file still has its name: its previous holder may have removed it meanwhile."""
         try:
             named = os.stat(self._lock_path)
         except FileNotFoundError:

@@ -133,7 +133,7 @@ def cancel(access: SignIn, ids: tuple[str, ...], any_account: bool, output: Outp
 
 
 def _whole_ids(ids: Sequence[str], known: Sequence[str]) -> list[str]:
-    """Return the ids that these are the beginnings of; one that is no beginning of one as it is."""
+    """Return the whole ids for these beginnings; an unknown one stays as it is."""
     chosen = []
     for given in ids:
         found = [id for id in known if id.startswith(given)]

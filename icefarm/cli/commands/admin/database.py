@@ -217,7 +217,7 @@ def rotate(name: str, overlap: float, expires: float | None, data_dir: Path, dat
 
 
 def make_private() -> None:
-    """Make the file that the output goes into, if there is one, its owner's alone."""
+    """If the output goes into a file, let only its owner read it."""
     with suppress(OSError, ValueError):
         descriptor = sys.stdout.fileno()
         if stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -225,7 +225,7 @@ def make_private() -> None:
 
 
 def _print_secret(text: str) -> None:
-    """Print a token; a file that it goes into becomes its owner's alone first."""
+    """Print a token; if it goes into a file, only its owner may read that."""
     make_private()
     click.echo(text)
 

@@ -167,7 +167,7 @@ def _set_draining(access: SignIn, output: Output, workers: Sequence[str], change
             for worker in dict.fromkeys(workers):
                 records.append(for_worker(farm, worker, partial(change, farm)))
         finally:
-            # If one is unknown, what became of those before it is shown all the same.
+            # If one is unknown, the results for those before it are still shown.
             if records:
                 show(screen, records, columns.workers(max(record["last_seen"] for record in records)), output)
         for record in records:

@@ -107,13 +107,13 @@ shared_option = click.option(
 
 
 def check_timeout(asked: Mapping[str, Any]) -> None:
-    """Raise `click.UsageError` for a timeout of what does not wait."""
+    """Raise `click.UsageError` for a timeout without --wait."""
     if asked["timeout"] is not None and not asked["wait"]:
         raise click.UsageError("--timeout needs --wait")
 
 
 def check_where(serials: Sequence[str] | None, where: Selector | None) -> None:
-    """Raise `click.UsageError` where boards are both named and chosen."""
+    """Raise `click.UsageError` if boards are both named and selected."""
     if serials and where is not None:
         raise click.UsageError("--serial names boards and --where chooses among boards: give one of them")
 
@@ -239,7 +239,7 @@ def evaluate(
 
 
 def _check_sharing(request: Mapping[str, Any], serials: Sequence[str], placement: Placement) -> None:
-    """Raise `click.UsageError` where boards are to become fewer and more, and these are needed."""
+    """Raise `click.UsageError` if the number of boards may change, but evaluations need these boards."""
     from icefarm.client.placement import AnyBoard
 
     if request["at_least"] is None and not request["preemptible"]:
@@ -386,7 +386,7 @@ def _print_results(
 
 
 def _group_of(reservations: Sequence[ReservationRecord]) -> str | None:
-    """Return the request of boards that become fewer and more; None: they stay the same."""
+    """Return the options of a request whose number of boards may change; None: it stays the same."""
     requests = {None if record.wanted is None else record.request for record in reservations}
     return requests.pop() if len(requests) == 1 else None
 

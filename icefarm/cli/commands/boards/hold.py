@@ -95,7 +95,7 @@ class _Hold:
                 self.screen.say(f"no longer held: {', '.join(gone)}")
 
     def _left(self, error: IcefarmError) -> list[ReservationRecord]:
-        """Return what is still held where the farm names boards that are not; nothing for other errors."""
+        """Return the boards that are still held, if an error of the farm names those that are not; else nothing."""
         gone = error.fields.get("serials") if isinstance(error, NotYours) else None
         return [record for record in self.records if record.serial not in gone] if isinstance(gone, list) else []
 
@@ -119,7 +119,7 @@ class _Hold:
             self.screen.say(f"the farm takes the boards back within {LEASE / 60:.0f} minutes: {error}")
 
     def _post(self, path: str, more: Mapping[str, float]) -> bool:
-        """Tell whether the farm can be asked over HTTP, and then ask it.
+        """Call the farm over HTTP, if that is possible.
 
         It can't where a farm of this host takes tokens: those go through its socket only.
         """

@@ -78,13 +78,13 @@ SERIALS = Shape(("serial",), (Column("SERIAL", lambda record: record["serial"]),
 
 
 def as_record(record: Any) -> dict[str, Any]:
-    """Return a record of the contract as the rows of a table are."""
+    """Return a record of the contract as a row of a table."""
     found: dict[str, Any] = to_wire(record)
     return found
 
 
 def labels(record: Record) -> str | None:
-    """Return labels as one writes them; None without any."""
+    """Return labels as NAME=VALUE; None without any."""
     found = record.get("labels") or {}
     return " ".join(f"{name}={quoted(value)}" for name, value in sorted(found.items())) or None
 
@@ -160,7 +160,7 @@ TOKENS = Shape(
     ),
 )
 
-#: What an account may have.
+#: Limits of an account.
 LIMITS_OF_ACCOUNT = Shape(
     ("limit", "value", "bounds"),
     (
@@ -230,7 +230,7 @@ def _left(now: float, priority: int) -> Column:
 
 
 def _clients(record: Record) -> object:
-    """Who has a board: several who share it, or one."""
+    """The holders of a board: the clients that share it, or one."""
     return list((record.get("shares") or {}).values()) or record["client"]
 
 
@@ -321,7 +321,7 @@ def expected(record: Record, now: float) -> str:
 
 
 def board_time(seconds: float | None) -> str:
-    """Say how much was used of boards: in board-hours."""
+    """Return use of boards as text, in board-hours."""
     return "" if seconds is None else f"{seconds / 3600:.1f} bh"
 
 
