@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from icefarm.control.archive.usage import Held, Measured, dimensions, used
+from icefarm.control.archive.usage import HeldTime, Measured, dimensions, used
 from icefarm.errors import InvalidArgument
 
 HELD = [
-    Held("ada", "A", 2, 100.0, 10.0, 200.0),
-    Held("ada", "B", 1, 50.0, 20.0, 70.0),
-    Held("bob", "A", 1, 500.0, 300.0, 800.0),
+    HeldTime("ada", "A", 2, 100.0, 10.0, 200.0),
+    HeldTime("ada", "B", 1, 50.0, 20.0, 70.0),
+    HeldTime("bob", "A", 1, 500.0, 300.0, 800.0),
 ]
 MEASURED = [
     Measured("ada", "ga", "A", 7, 1, 30.0, 15.0, 45.0),

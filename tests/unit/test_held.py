@@ -25,7 +25,7 @@ from icefarm.kinds.circuit import Circuit
 from icefarm.worker.protocol.board_client import BoardClient
 from icefarm.worker.protocol.frames import EVALUATE_MAX
 from icefarm.worker.protocol.health import Tally
-from icefarm.worker.protocol.held import SMALLEST, Difference, Held
+from icefarm.worker.protocol.held import SMALLEST, CircuitDifference, Held
 
 RANDOM = Random(3)
 
@@ -68,7 +68,7 @@ def test_a_related_circuit_goes_as_what_differs() -> None:
     held = Held(2)
     held.sent(5, DENSE)
     found = held.difference_for(CHILD)
-    assert found == Difference(5, bytes([7, 1, PLAIN[1][7]]), crc32(PLAIN[1]))
+    assert found == CircuitDifference(5, bytes([7, 1, PLAIN[1][7]]), crc32(PLAIN[1]))
     assert restored(found.runs, PLAIN[0]) == PLAIN[1]
 
 
@@ -76,7 +76,7 @@ def test_a_circuit_that_the_board_holds_goes_as_no_difference_at_all() -> None:
     held = Held(2)
     held.sent(5, DENSE)
     held.sent(6, CHILD)
-    assert held.difference_for(DENSE) == Difference(5, b"", crc32(PLAIN[0]))
+    assert held.difference_for(DENSE) == CircuitDifference(5, b"", crc32(PLAIN[0]))
 
 
 def test_the_base_is_the_bitstream_that_is_most_alike() -> None:

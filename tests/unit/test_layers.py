@@ -53,3 +53,16 @@ def test_pure_modules_are_typed_strictly() -> None:
 def test_every_module_says_what_it_does() -> None:
     silent = [name for name, path in _modules().items() if not ast.get_docstring(ast.parse(path.read_text("utf-8")))]
     assert silent == []
+
+
+def test_no_two_classes_share_a_name() -> None:
+    """Except the faces of the client, each of which has its own, and the options of the two twistd plugins."""
+    faces = {"ArchivedRun", "Boards", "Device", "Experiment", "Farm", "Result", "Results"}
+    homes: dict[str, list[str]] = {}
+    for name, path in _modules().items():
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            of_client = name.startswith("icefarm.client.") and isinstance(node, ast.ClassDef) and node.name in faces
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_") and not of_client:
+                homes.setdefault(node.name, []).append(name)
+    shared = {name: sorted(modules) for name, modules in homes.items() if len(modules) > 1}
+    assert shared == {"Options": ["icefarm.control.tap", "icefarm.worker.tap"]}

@@ -16,11 +16,10 @@ from attrs import Factory, frozen
 from icefarm.contract import ExperimentBoard, ExperimentFigures, ExperimentPart, FailureRecord
 from icefarm.control.archive.rows import ArchiveRow, OwnedRow
 from icefarm.control.archive.runs.interface import RunStore
-from icefarm.control.archive.usage import Held, Measured, UsageQuery
+from icefarm.control.archive.usage import HeldTime, Measured, UsageQuery
 
 __all__ = [
     "Archive",
-    "Experiment",
     "ExperimentFilter",
     "ExperimentKey",
     "Extract",
@@ -32,6 +31,7 @@ __all__ = [
     "SeriesPoint",
     "SeriesQuery",
     "Stored",
+    "StoredExperiment",
 ]
 
 #: An account, and the name of an experiment in it.
@@ -39,7 +39,7 @@ ExperimentKey = tuple[str, str]
 
 
 @frozen
-class Experiment:
+class StoredExperiment:
     """An experiment as it is stored."""
 
     id: int
@@ -209,7 +209,7 @@ class Archive(Protocol):
     async def keep(self, worker: str, rows: Sequence[OwnedRow]) -> None:
         """Store rows of the farm's own, which no client's reservation is behind; their experiments are shared."""
 
-    async def experiments(self, query: ExperimentFilter) -> list[Experiment]:
+    async def experiments(self, query: ExperimentFilter) -> list[StoredExperiment]:
         """Return experiments, the last active one first."""
 
     async def boards(self, id: int) -> list[ExperimentBoard]:
@@ -242,7 +242,7 @@ class Archive(Protocol):
     async def of_board(self, serial: str, query: ExperimentFilter) -> list[ExperimentPart]:
         """Return what a board did for the experiments that `query.reader` may read, the last one first."""
 
-    async def usage(self, query: UsageQuery) -> tuple[list[Held], list[Measured]]:
+    async def usage(self, query: UsageQuery) -> tuple[list[HeldTime], list[Measured]]:
         """Return what was reserved, by account and board, and what was measured, by experiment and board.
 
         Measurements count by whole days (UTC) that have a result in the time.

@@ -19,7 +19,6 @@ from icefarm.contract import ExperimentBoard, ExperimentFigures, ExperimentPart,
 from icefarm.control.archive.extracts import PAGE, RESULT, extract, result_fields
 from icefarm.control.archive.interface import (
     Archive,
-    Experiment,
     ExperimentFilter,
     ExperimentKey,
     Extract,
@@ -30,12 +29,13 @@ from icefarm.control.archive.interface import (
     Series,
     SeriesQuery,
     Stored,
+    StoredExperiment,
 )
 from icefarm.control.archive.rows import ArchiveRow, OwnedRow, owned
 from icefarm.control.archive.runs.postgres import PostgresRuns
 from icefarm.control.archive.series import series
 from icefarm.control.archive.thread import ThreadConnection
-from icefarm.control.archive.usage import Held, Measured, UsageQuery
+from icefarm.control.archive.usage import HeldTime, Measured, UsageQuery
 from icefarm.control.storage.connection import Transaction
 from icefarm.control.storage.postgres.statements import PART, Statements, in_transaction
 from icefarm.errors import InvalidArgument
@@ -422,13 +422,13 @@ class PostgresArchive(Statements, Archive):
     # ---------------------------------------------------------------------------------------------------- reading
 
     @in_transaction
-    async def experiments(self, transaction: Transaction, query: ExperimentFilter) -> list[Experiment]:
+    async def experiments(self, transaction: Transaction, query: ExperimentFilter) -> list[StoredExperiment]:
         before, before_id = query.before or (None, None)
         fields = {
             "account": query.account, "name": query.name, "reader": query.reader, "private": query.private,
             "before": before, "before_id": before_id, "since": query.since, "limit": query.limit,
         }  # fmt: skip
-        return [Experiment(*row) for row in await transaction.rows(_EXPERIMENTS, fields)]
+        return [StoredExperiment(*row) for row in await transaction.rows(_EXPERIMENTS, fields)]
 
     @in_transaction
     async def boards(self, transaction: Transaction, id: int) -> list[ExperimentBoard]:
@@ -479,9 +479,9 @@ class PostgresArchive(Statements, Archive):
         return [ExperimentPart(*row) for row in await transaction.rows(_OF_BOARD, fields)]
 
     @in_transaction
-    async def usage(self, transaction: Transaction, query: UsageQuery) -> tuple[list[Held], list[Measured]]:
+    async def usage(self, transaction: Transaction, query: UsageQuery) -> tuple[list[HeldTime], list[Measured]]:
         fields = {"since": query.since, "until": query.until, "account": query.account}
-        held = [Held(*row) for row in await transaction.rows(_HELD, fields)]
+        held = [HeldTime(*row) for row in await transaction.rows(_HELD, fields)]
         return held, [Measured(*row) for row in await transaction.rows(_MEASURED, fields)]
 
     @in_transaction

@@ -9,7 +9,7 @@ from attrs import define, field, frozen
 from icefarm.contract import UsageRecord
 from icefarm.errors import InvalidArgument
 
-__all__ = ["DIMENSIONS", "Held", "Measured", "UsageQuery", "dimensions", "used"]
+__all__ = ["DIMENSIONS", "HeldTime", "Measured", "UsageQuery", "dimensions", "used"]
 
 #: By what usage can be told apart.
 DIMENSIONS = ("account", "board", "experiment")
@@ -28,7 +28,7 @@ class UsageQuery:
 
 
 @frozen
-class Held:
+class HeldTime:
     """The reservations of a board by an account, as far as they are within the time."""
 
     account: str
@@ -65,12 +65,12 @@ class _Sum:
     failed: int = 0
     times: list[float] = field(factory=list)
 
-    def add(self, row: Held | Measured) -> None:
+    def add(self, row: HeldTime | Measured) -> None:
         """Add the time that a board was used."""
         self.serials.add(row.serial)
         self.seconds += row.seconds
         self.times += [row.first_at, row.last_at]
-        self.reservations += row.reservations if isinstance(row, Held) else 0
+        self.reservations += row.reservations if isinstance(row, HeldTime) else 0
 
     def record(self, key: Key) -> UsageRecord:
         begin, end = min(self.times, default=None), max(self.times, default=None)
@@ -87,7 +87,7 @@ def dimensions(by: str) -> list[str]:
     return names
 
 
-def used(by: Sequence[str], held: Iterable[Held], measured: Iterable[Measured]) -> list[UsageRecord]:
+def used(by: Sequence[str], held: Iterable[HeldTime], measured: Iterable[Measured]) -> list[UsageRecord]:
     """Add up usage, the longest first.
 
     The time is that of reservations; by experiment it is the time from the first result of each day to the last, since
@@ -95,7 +95,7 @@ def used(by: Sequence[str], held: Iterable[Held], measured: Iterable[Measured]) 
     """
     sums: dict[Key, _Sum] = {}
 
-    def place(row: Held | Measured) -> _Sum:
+    def place(row: HeldTime | Measured) -> _Sum:
         experiment = row.experiment if isinstance(row, Measured) and "experiment" in by else None
         key = (row.account if "account" in by else None, row.serial if "board" in by else None, experiment)
         return sums.setdefault(key, _Sum())

@@ -28,13 +28,13 @@ from icefarm.control.archive.activity import Activity
 from icefarm.control.archive.extracts import as_lines
 from icefarm.control.archive.interface import (
     Archive,
-    Experiment,
     ExperimentFilter,
     FileForm,
     KnownQuery,
     ResultQuery,
     SeriesPoint,
     SeriesQuery,
+    StoredExperiment,
 )
 from icefarm.control.archive.usage import UsageQuery, dimensions, used
 from icefarm.control.inventory.calibration.corrections import Corrections
@@ -404,7 +404,7 @@ class ArchiveProcedures:
             _limit(total, MOST_TOTAL, "total")
         await self.archive.announce((_account(caller), _checked_name(name)), total, shared)
 
-    async def find(self, caller: Caller, name: str, account: str | None) -> Experiment:
+    async def find(self, caller: Caller, name: str, account: str | None) -> StoredExperiment:
         """Return the experiment that a caller means: of an account, else its own, else the only one of that name.
 
         Raises `UnknownExperiment`, also for one that the caller may not read, and `InvalidArgument` where there are
@@ -427,7 +427,7 @@ class ArchiveProcedures:
         """Return whose experiments a caller may read beside those that are shared; None for an operator: all."""
         return None if caller.role == Role.OPERATOR else account_of(caller.authid)
 
-    def _record(self, found: Experiment) -> ExperimentRecord:
+    def _record(self, found: StoredExperiment) -> ExperimentRecord:
         return ExperimentRecord(
             found.account, found.name, found.done, found.failed, found.total, found.boards, found.first_at,
             found.last_at, self.activity.rate(found.key), found.shared and not self.private, found.created_at,

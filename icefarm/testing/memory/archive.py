@@ -23,7 +23,6 @@ from icefarm.contract import (
 from icefarm.control.archive.extracts import as_lines
 from icefarm.control.archive.interface import (
     Archive,
-    Experiment,
     ExperimentFilter,
     ExperimentKey,
     Extract,
@@ -35,9 +34,10 @@ from icefarm.control.archive.interface import (
     SeriesPoint,
     SeriesQuery,
     Stored,
+    StoredExperiment,
 )
 from icefarm.control.archive.rows import ArchiveRow, OwnedRow, owned
-from icefarm.control.archive.usage import Held, Measured, UsageQuery
+from icefarm.control.archive.usage import HeldTime, Measured, UsageQuery
 from icefarm.testing.memory.runs import MemoryRuns
 from icefarm.testing.memory.store import MemoryStore
 
@@ -76,7 +76,7 @@ class MemoryArchive(Archive):
     store_: MemoryStore
     exported: list[tuple[date, str]] = Factory(list)
     _rows: list[_Kept] = Factory(list)
-    _experiments: dict[ExperimentKey, Experiment] = Factory(dict)
+    _experiments: dict[ExperimentKey, StoredExperiment] = Factory(dict)
     _figures: list[tuple[int, ExperimentFigures]] = Factory(list)
     _days: set[date] = Factory(set)
     _numbers: Any = Factory(lambda: count(1))
@@ -127,7 +127,7 @@ class MemoryArchive(Archive):
         self._rows.append(_Kept(next(self._numbers), id, worker, each))
         return True
 
-    async def experiments(self, query: ExperimentFilter) -> list[Experiment]:
+    async def experiments(self, query: ExperimentFilter) -> list[StoredExperiment]:
         found = [self._counted(each) for each in self._experiments.values() if _fits(each, query)]
         return sorted(found, key=lambda each: (each.active_at, each.id), reverse=True)[: query.limit]
 
@@ -223,10 +223,10 @@ class MemoryArchive(Archive):
                 parts.append(ExperimentPart(each.account, each.name, b.done, b.failed, b.first_at, b.last_at))
         return sorted(parts, key=lambda part: part.last_at, reverse=True)[: query.limit]
 
-    async def usage(self, query: UsageQuery) -> tuple[list[Held], list[Measured]]:
+    async def usage(self, query: UsageQuery) -> tuple[list[HeldTime], list[Measured]]:
         return self._held(query), self._measured(query)
 
-    def _held(self, query: UsageQuery) -> list[Held]:
+    def _held(self, query: UsageQuery) -> list[HeldTime]:
         spans: dict[tuple[str, str], list[tuple[float, float, float]]] = {}
         for each in self.store_.all_reservations():
             begin = max(each.created_at, query.since)
@@ -235,7 +235,7 @@ class MemoryArchive(Archive):
             if begin < query.until and end > query.since and query.account in (None, account):
                 spans.setdefault((account, each.serial), []).append((begin, end, each.part))
         return [
-            Held(
+            HeldTime(
                 *key,
                 len(own),
                 sum((end - begin) * part for begin, end, part in own),
@@ -308,7 +308,7 @@ class MemoryArchive(Archive):
             if each.id in used or each.active_at >= old or key in with_runs
         }
 
-    def named(self, key: ExperimentKey) -> Experiment:
+    def named(self, key: ExperimentKey) -> StoredExperiment:
         """Return an experiment that is there."""
         return self._experiments[key]
 
@@ -323,11 +323,11 @@ class MemoryArchive(Archive):
         """Return the id of an experiment, which is made if it is new."""
         # To the microsecond, as the database keeps it.
         now = round(self.clock.seconds(), 6)
-        known = self._experiments.get(key) or Experiment(next(self._numbers), *key, None, True, now, now)
+        known = self._experiments.get(key) or StoredExperiment(next(self._numbers), *key, None, True, now, now)
         self._experiments[key] = evolve(known, active_at=now)
         return known.id
 
-    def _counted(self, each: Experiment) -> Experiment:
+    def _counted(self, each: StoredExperiment) -> StoredExperiment:
         rows = [kept.row for kept in self._rows if kept.experiment == each.id]
         failed = sum(row.error is not None for row in rows)
         times = [row.ended_at for row in rows]
@@ -351,7 +351,7 @@ def _point(serial: str | None, time: float, rows: Sequence[ArchiveRow]) -> Serie
     )  # fmt: skip
 
 
-def _fits(each: Experiment, query: ExperimentFilter) -> bool:
+def _fits(each: StoredExperiment, query: ExperimentFilter) -> bool:
     readable = query.reader in (None, each.account) or (each.shared and not query.private)
     return (
         readable

@@ -20,7 +20,7 @@ from icefarm.bitstream import decompress
 from icefarm.bitstream.delta import best_difference
 from icefarm.kinds.circuit import Circuit
 
-__all__ = ["SMALLEST", "Difference", "Held"]
+__all__ = ["SMALLEST", "CircuitDifference", "Held"]
 
 #: Bytes as sent from which on a circuit is worth a difference.  What is shorter is on the board within 27 ms even at
 #: 0.6 MB/s, while the circuit before it is being loaded (35 ms) and measured.
@@ -30,7 +30,7 @@ PART = 0.5
 
 
 @frozen
-class Difference:
+class CircuitDifference:
     """How a board makes a bitstream: id of the EVALUATE with the base, what differs, and the CRC-32 of the result."""
 
     base: int
@@ -75,7 +75,7 @@ class Held:
         """The EVALUATEs whose bitstreams can be bases, the latest one last."""
         return [buffer.id for buffer in self._known if buffer.usable]
 
-    def difference_for(self, circuit: Circuit) -> Difference | None:
+    def difference_for(self, circuit: Circuit) -> CircuitDifference | None:
         """Return the difference from the most alike of the bitstreams; None if the whole is better sent."""
         if not self._known or len(circuit.payload) < SMALLEST:
             return None
@@ -88,7 +88,7 @@ class Held:
             return None
         wanted = _Base(circuit).plain
         found = best_difference(wanted, list(bases.values()), int(PART * len(circuit.payload)))
-        return None if found is None else Difference(list(bases)[found[0]], found[1], crc32(wanted))
+        return None if found is None else CircuitDifference(list(bases)[found[0]], found[1], crc32(wanted))
 
     def sent(self, id_: int, circuit: Circuit) -> None:
         """An EVALUATE is sent; the board takes one of its free buffers for it."""
