@@ -17,6 +17,7 @@ from pyarrow import parquet
 
 from icefarm.cli import main
 from icefarm.cli.results.conditions import condition, fits
+from icefarm.cli.ui.records import columns
 from icefarm.contract import RESULT_FIELDS
 from icefarm.errors import InvalidArgument
 from icefarm.testing.in_memory import FarmInMemory
@@ -89,6 +90,25 @@ def test_results_are_printed_in_each_form(farm: FarmInMemory) -> None:
     assert [row["circuit"] for row in rows] == [CIRCUIT] * 3
     lines = icefarm(farm, "results", "ga-7").stdout.splitlines()
     assert (len(lines), lines[0].split("\t")[:3]) == (4, ["ENDED_AT", "SERIAL", "CIRCUIT"])
+
+
+def test_results_have_corrected_values_beside_them_where_that_is_asked_for(farm: FarmInMemory, tmp_path: Path) -> None:
+    plain, rows = results(farm), results(farm, "--corrected")
+    # These boards have no calibration.
+    assert rows == [{**row, "corrected": None, "standard_uncertainty": None} for row in plain]
+    assert "CORRECTED" in icefarm(farm, "results", "ga-7", "--corrected").stdout.splitlines()[0]
+    for name in ("all.csv", "all.parquet"):
+        icefarm(farm, "results", "ga-7", "--corrected", "--out", str(tmp_path / name))
+    head = (tmp_path / "all.csv").read_text().splitlines()[0]
+    assert head.split(",")[-2:] == ["corrected", "standard_uncertainty"]
+    assert parquet.read_table(tmp_path / "all.parquet").column_names == head.split(",")
+
+
+def test_a_corrected_value_has_the_places_that_its_uncertainty_has_meaning_for() -> None:
+    shape = columns.CORRECTED_RESULTS
+    row = dict.fromkeys(shape.fields) | {"corrected": 1000.0123, "standard_uncertainty": 0.043}
+    shown = {column.title: column.cell(row) for column in shape.columns if column.title == "CORRECTED"}
+    assert shown == {"CORRECTED": "1000.012 ± 0.043"}
 
 
 def test_results_are_chosen_by_board_time_and_condition(farm: FarmInMemory) -> None:

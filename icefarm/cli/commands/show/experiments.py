@@ -118,6 +118,9 @@ def _summary(found: Answer) -> Iterator[str]:
     help="Only matching results: 'number>1000 and error=null', label.generation=3, board.lab=3; may be repeated.",
 )
 @click.option("--failed/--ok", "failed", default=None, help="Only failures, or only values.")
+@click.option(
+    "--corrected", is_flag=True, help="Add each value without its board's deviation, and its standard uncertainty."
+)
 @click.option("--follow", is_flag=True, help="Print new results as they arrive, until Ctrl-C.")
 @click.option("--out", type=click.Path(), metavar="FILE", help="Write to FILE instead (.csv, .jsonl, .parquet).")
 @output_option
