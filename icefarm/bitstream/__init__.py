@@ -1,4 +1,4 @@
-"""Bitstreams for the iCE40UP5K: checked before they reach a board, packed from .asc, compressed for transfer.
+"""Bitstreams for the iCE40UP5K: checked, packed from .asc, compressed.  Look here when a file is refused.
 
 The formats are those of Project IceStorm; docs/bitstreams.md says what is accepted, and what is refused and why.
 """

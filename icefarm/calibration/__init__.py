@@ -1,6 +1,6 @@
-"""How boards differ: readings of reference circuits, calibrations from them, and corrected values.
+"""How boards differ: readings, calibrations and corrected values.  Look here for a formula of docs/calibration.md.
 
-Pure.  docs/calibration.md has the formulas.  `records` are the shapes, `estimation` makes a calibration of readings,
-`steps` finds where it has to restart, `correction` applies one, `suspects` finds boards that are unlike the others or
-unlike themselves, and `between_boards` says how far a circuit's values spread.
+Pure.  `records` are the shapes, `estimation` makes a calibration from readings, `steps` finds where it has to restart,
+`correction` applies one, `suspects` finds boards that measure unlike the others or unlike their own past, and
+`between_boards` says how far a circuit's values spread.
 """

@@ -1,4 +1,4 @@
-"""The command line: ``icefarm VERB``.  Each verb is in a module of its own, imported when it is used."""
+"""The command line: ``icefarm VERB``, with modules that are imported when used.  Look here for the list of verbs."""
 
 from __future__ import annotations
 

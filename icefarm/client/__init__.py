@@ -1,4 +1,4 @@
-"""The client: reserve boards of a farm, stream bitstreams through them, get every measurement back.
+"""The client: reserve boards, stream bitstreams through them, get every measurement back.  Look here for public names.
 
 `Farm` is the blocking API, `icefarm.client.aio.Farm` the one for asyncio, `icefarm.client.deferred.Farm` the one for
 Twisted; existing scripts find the names that they import in `icefarm.client.drivers` and `icefarm.client.lib`.

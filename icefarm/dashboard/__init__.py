@@ -1,1 +1,1 @@
-"""The live dashboard: the page that a browser loads; its sources are in ``frontend/`` of the repository."""
+"""The files of the dashboard, built from ``frontend/``.  Look there for its sources, and here for how they are read."""

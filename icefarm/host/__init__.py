@@ -1,1 +1,1 @@
-"""What a host with boards gets from icefarm: unit, user, udev rules, configuration; and how it is undone."""
+"""Installs a worker on a host: unit, user, udev rules, settings.  Look here for ``icefarm host install``."""

@@ -1,4 +1,4 @@
-"""Device kinds: what a board can be for its client.  Each kind is one file; see `icefarm.kinds.registry`."""
+"""Device kinds: what a board can do for its client, one file each.  Look here to add or change a kind."""
 
 from icefarm.kinds.circuit import Circuit, Packed
 from icefarm.kinds.handle import Answer, DeviceHandle, Parameters

@@ -1,4 +1,4 @@
-"""Runs of experiments that can be cited: what a run was, as text with a digest, and as a file.
+"""Runs that can be cited: manifests, digests, files.  Look here for what the id of a run stands for.
 
 Theory of operation
 ===================

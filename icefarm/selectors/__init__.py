@@ -1,1 +1,1 @@
-"""One small language that chooses boards (`boards`) and results (`icefarm.cli.conditions`).  `language` reads it."""
+"""The language of ``where``, for boards and for results.  Look here to extend it."""

@@ -1,1 +1,1 @@
-"""A farm without hardware, network or database: in-memory stand-ins for its parts, for icefarm's and users' tests."""
+"""A farm in memory, without hardware, network or database.  Look here for tests, icefarm's own and users'."""

@@ -1,4 +1,4 @@
-"""Names that existing scripts import."""
+"""Names that existing scripts import.  Look here for ``batch`` and ``generate_circuit``."""
 
 from icefarm.utils.utils import batch, generate_circuit
 

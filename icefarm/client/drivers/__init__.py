@@ -1,4 +1,4 @@
-"""The clients that existing scripts import; `icefarm.client.lib.drivers` has the same."""
+"""The clients that existing scripts import; `icefarm.client.lib.drivers` has them too.  Look here for their names."""
 
 from icefarm.client.drivers.MultiPulseCountClient import MultiPulseCountClient
 from icefarm.client.drivers.PulseCountClient import PulseCountClient

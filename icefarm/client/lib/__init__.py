@@ -1,4 +1,4 @@
-"""The names that scripts for earlier versions of icefarm import; new scripts use `icefarm.client.Farm`."""
+"""The API of icefarm 0.1.x, for existing scripts.  Look here for its names; new scripts use `icefarm.client.Farm`."""
 
 from icefarm.client.lib.AbstractEventHandler import AbstractEventHandler, register
 from icefarm.client.lib.BaseAPI import BaseAPI

@@ -1,1 +1,1 @@
-"""Runs of experiments for their readers: what one was, its file, and measuring it again."""
+"""Runs of experiments for their readers: their files, and measuring them again.  Look here for ``icefarm replay``."""

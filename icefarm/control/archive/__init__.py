@@ -1,4 +1,4 @@
-"""The archive: every measurement with its provenance, experiments as names over it.
+"""The archive: every measurement with its provenance, by experiment.  Look here for how results are kept and read.
 
 Theory of operation
 ===================

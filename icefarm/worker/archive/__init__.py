@@ -1,4 +1,4 @@
-"""Measurements on their way to the archive: written to a spool before they are answered, then sent to control.
+"""Measurements on their way to the archive: to a spool first, then to control.  Look here for rows that are missing.
 
 Theory of operation
 ===================

@@ -80,7 +80,7 @@ class BoardReservation:
             reservation._instance = kind.make(reservation, options)
         except Exception:
             # Code of another author's kind: its errors must not reach callers of other boards.
-            reservation.log.failure("a {kind} device could not be made", kind=kind.name)
+            reservation.log.failure("kind {kind} could not be started", kind=kind.name)
             raise DeviceFailed(f"device kind {kind.name} is faulty; the worker's log has the details") from None
         if kind.evaluation_options is not None:
             reservation._usual = Chosen.of(kind.evaluation_options())

@@ -1,4 +1,4 @@
-"""Runs of experiments: from what a client says of them, and the archive's rows, to manifests that never change.
+"""Runs of experiments, from clients' reports and the archive's rows to manifests.  Look here when a run does not close.
 
 Theory of operation
 ===================

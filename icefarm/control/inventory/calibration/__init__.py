@@ -1,4 +1,4 @@
-"""Calibrates boards while nobody uses them: which ones are due, what they measure, and what follows of it.
+"""Calibrates boards while nobody uses them.  Look here for when boards measure, and why one is suspect.
 
 Theory of operation
 ===================

@@ -1,1 +1,1 @@
-"""What accounts used, boards that change hands, and boards that were held for too long while others wait."""
+"""Use by accounts, and boards that change hands.  Look here when a client is asked to give a board back."""

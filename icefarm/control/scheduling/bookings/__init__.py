@@ -1,1 +1,1 @@
-"""Pure: no I/O, no clock.  Boards that are booked for a time; the head of ``calendar`` explains them."""
+"""Pure: no I/O, no clock.  Boards that are booked for a period; ``calendar`` explains them.  Look here for bookings."""
