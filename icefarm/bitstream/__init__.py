@@ -5,9 +5,9 @@ The formats are those of Project IceStorm; docs/bitstreams.md says what is accep
 
 from icefarm.bitstream.asc import pack_asc
 from icefarm.bitstream.binary import check, for_loading, normal_form
-from icefarm.bitstream.block import compress, decompress
 from icefarm.bitstream.circuit import Bitstream, from_bytes, from_file
 from icefarm.bitstream.synthetic import made_up_asc, made_up_bitstream
+from icefarm.bitstream.transfer import compress, decompress
 from icefarm.bitstream.up5k import LENGTH, LENGTH_WITHOUT_BRAM
 
 __all__ = [

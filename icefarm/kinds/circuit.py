@@ -8,7 +8,7 @@ from collections import OrderedDict
 from attrs import Factory, define, field, frozen
 
 from icefarm.bitstream import LENGTH, LENGTH_WITHOUT_BRAM, compress, decompress, for_loading, normal_form
-from icefarm.bitstream.delta import restored
+from icefarm.bitstream.transfer import restored
 from icefarm.contract import BASE_DIGITS
 from icefarm.errors import InvalidBitstream, UnknownBitstream
 
@@ -26,7 +26,7 @@ class Packed:
     """A bitstream in its normal form as clients send it, identified by its SHA-256 in hex.
 
     It is one LZ4 block with its decoded length, or plain if that is not longer; or its difference from another one that
-    the worker has (`icefarm.bitstream.delta`); or none of these, if the client assumes that the worker has it already.
+    the worker has (`icefarm.bitstream.transfer`); or none of these, if the client assumes that the worker has it.
     """
 
     sha256: str

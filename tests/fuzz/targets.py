@@ -13,7 +13,7 @@ from attrs import frozen
 
 from fuzz.mutation import mutated
 from icefarm.bitstream import LENGTH, Bitstream, compress, from_bytes, made_up_asc, made_up_bitstream
-from icefarm.bitstream.delta import difference, restored
+from icefarm.bitstream.transfer import difference, restored
 from icefarm.bitstream.up5k import crc16
 from icefarm.errors import InvalidBitstream
 from icefarm.kinds.circuit import Admission, Packed

@@ -16,8 +16,8 @@ from test_worker_service import OTHER, Farm, run
 
 from bench.circuits import Form, circuit
 from icefarm.bitstream import LENGTH, compress, from_bytes, made_up_bitstream
-from icefarm.bitstream.delta import difference, restored
 from icefarm.bitstream.image import body
+from icefarm.bitstream.transfer import difference, restored
 from icefarm.bitstream.up5k import (
     BOOT_SETTINGS,
     BRAM_HEIGHT,

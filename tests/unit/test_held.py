@@ -19,7 +19,7 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
 from icefarm.bitstream import compress
-from icefarm.bitstream.delta import restored
+from icefarm.bitstream.transfer import restored
 from icefarm.errors import InvalidBitstream
 from icefarm.kinds.circuit import Circuit
 from icefarm.worker.protocol.board_client import BoardClient

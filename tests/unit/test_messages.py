@@ -12,7 +12,7 @@ from frame_vectors import vector
 from hypothesis import given
 from hypothesis import strategies as st
 
-from icefarm.bitstream.delta import difference
+from icefarm.bitstream.transfer import difference
 from icefarm.worker.protocol import messages
 from icefarm.worker.protocol.frames import Frame, FrameReader, FrameType
 from icefarm.worker.protocol.messages import Encoding, MalformedReply

@@ -12,7 +12,7 @@ from typing import Any
 from attrs import Factory, define
 
 from icefarm.bitstream import decompress
-from icefarm.bitstream.delta import best_difference
+from icefarm.bitstream.transfer import best_difference
 from icefarm.contract import BASE_DIGITS
 
 __all__ = ["ASSUMED_CACHE_BYTES", "BASES", "SMALLEST", "Bases", "Sent", "is_difference"]

@@ -13,7 +13,7 @@ from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.python.failure import Failure
 
 from icefarm.bitstream import decompress
-from icefarm.bitstream.delta import restored
+from icefarm.bitstream.transfer import restored
 from icefarm.concurrency.clock import Clock
 from icefarm.usb.usb_events import DriveAdded, DriveRemoved, TtyAdded, TtyRemoved, UsbEvent
 from icefarm.worker.board.states import Firmware

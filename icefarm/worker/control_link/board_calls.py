@@ -224,7 +224,8 @@ def _arguments(args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[list[Map
     evaluations, wait, brief = given.pop("evaluations", None), given.pop("wait", True), given.pop("brief", False)
     if given or len(args) > len(_TAKEN):
         raise InvalidArgument(f"{EVALUATE_LIST} takes ({', '.join(_TAKEN)})")
-    wait, brief = from_wire(wait, bool, "wait"), from_wire(brief, bool, "brief")
+    if not isinstance(wait, bool) or not isinstance(brief, bool):
+        wait, brief = from_wire(wait, bool, "wait"), from_wire(brief, bool, "brief")
     if not isinstance(evaluations, list | tuple) or len(evaluations) > LIST_MOST:
         raise InvalidArgument(f"evaluations must be a list of at most {LIST_MOST} mappings")
     for each in evaluations:

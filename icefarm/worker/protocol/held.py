@@ -17,7 +17,7 @@ from zlib import crc32
 from attrs import Factory, define, field, frozen
 
 from icefarm.bitstream import decompress
-from icefarm.bitstream.delta import best_difference
+from icefarm.bitstream.transfer import best_difference
 from icefarm.kinds.circuit import Circuit
 
 __all__ = ["SMALLEST", "CircuitDifference", "Held"]

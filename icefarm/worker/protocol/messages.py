@@ -266,7 +266,7 @@ def evaluate_difference(
 ) -> bytes:
     """Load and measure a bitstream that differs little from that of the EVALUATE with the id ``base``.
 
-    ``runs`` replace bytes of the base (`icefarm.bitstream.delta`); ``check`` is the CRC-32 of the bitstream.
+    ``runs`` replace bytes of the base (`icefarm.bitstream.transfer`); ``check`` is the CRC-32 of the bitstream.
     """
     fields = _DIFFERENCE.pack(base, check)
     return evaluate(id_, fields + runs, length, Encoding.DIFFERENCE, parameters, slower)

@@ -1,21 +1,28 @@
-"""Pure: no I/O, no clock.  A bitstream as its difference from another one of the same length, its base.
+"""Pure: no I/O, no clock.  Bitstreams for transfer: as LZ4 blocks, and as differences from another one.
 
-The difference is runs of bytes that replace those of the base.  Each run is a gap (the number of bytes that stay, from
-the end of the run before), its length, and its bytes.  Both numbers are LEB128: seven bits a byte, the lowest first,
-bit 7 set if another byte follows; three bytes at most.  20 bits that differ make some 80 bytes of 104,090.  Nothing is
-compressed, so that neither side needs more than some ten microseconds.  Clients send circuits to workers like that,
-and workers to boards (docs/protocol.md).
+A block is in the LZ4 project's "LZ4 Block Format Description", without a size in front.  Sparse circuits shrink about
+fiftyfold; a dense one may not shrink at all, and is then sent raw.
+
+A difference is from another bitstream of the same length, its base.  It is runs of bytes that replace those of the
+base.  Each run is a gap (the number of bytes that stay, from the end of the run before), its length, and its bytes.
+Both numbers are LEB128: seven bits a byte, the lowest first, bit 7 set if another byte follows; three bytes at most.
+20 bits that differ make some 80 bytes of 104,090.  Nothing is compressed, so that neither side needs more than some ten
+microseconds.  Clients send circuits to workers like that, and workers to boards (docs/protocol.md).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+import lz4.block
+
 from icefarm.bitstream.up5k import LENGTH
 from icefarm.errors import InvalidBitstream
 
-__all__ = ["best_difference", "difference", "restored"]
+__all__ = ["COMPRESSED_LIMIT", "best_difference", "compress", "decompress", "difference", "restored"]
 
+#: Longest LZ4 block for LENGTH bytes ("LZ4_compressBound": length + length / 255 + 16).
+COMPRESSED_LIMIT = LENGTH + LENGTH // 255 + 16
 #: Bytes that are compared at a time, and where they differ.
 _LARGE, _SMALL = 4096, 512
 #: Bytes that are the same, and from which on two runs are shorter than one.
@@ -24,6 +31,29 @@ _APART = bytes(3)
 _NUMBER = 3
 #: Where two bitstreams are compared to find out whether they are related: so many bytes at so many places.
 _PLACES, _BYTES = 16, 256
+
+
+def compress(data: bytes) -> bytes:
+    """Return ``data`` as one LZ4 block."""
+    return bytes(lz4.block.compress(data, store_size=False))
+
+
+def decompress(data: bytes, length: int = LENGTH) -> bytes:
+    """Return the ``length`` bytes (1 to LENGTH) that the LZ4 block ``data`` holds.
+
+    Raises InvalidBitstream if it is not such a block, or holds fewer or more bytes. Never takes more memory than that.
+    """
+    if not 0 < length <= LENGTH:
+        raise InvalidBitstream(f"a length of {length:,} bytes is out of range: 1 to {LENGTH:,}")
+    if not 0 < len(data) <= COMPRESSED_LIMIT:
+        raise InvalidBitstream(f"an LZ4 block of {len(data):,} bytes is out of range: 1 to {COMPRESSED_LIMIT:,}")
+    try:
+        content = bytes(lz4.block.decompress(data, uncompressed_size=length))
+    except lz4.block.LZ4BlockError:
+        raise InvalidBitstream(f"the compressed bitstream is damaged, or holds more than {length:,} bytes") from None
+    if len(content) != length:
+        raise InvalidBitstream(f"the compressed bitstream holds {len(content):,} bytes instead of {length:,}")
+    return content
 
 
 def _alike(one: bytes, other: bytes) -> int:
