@@ -230,6 +230,7 @@ def has_login(access: SignIn, own: RunningFarm | None) -> bool:
     return stored_login(access.url, os.environ) is not None
 
 
+@functools.cache
 def log_quietly() -> None:
     """Send Twisted's own log where the client's log goes; otherwise Twisted would print tracebacks."""
     from twisted.logger import ILogObserver, STDLibLogObserver, globalLogBeginner

@@ -149,7 +149,9 @@ def test_usage_is_listed_by_account_board_and_experiment(farm: FarmInMemory) -> 
     assert shown[0].split("\t")[:3] == ["ACCOUNT", "SERIAL", "HOURS"]
     assert len([line for line in shown if line.startswith("ada\t")]) == 2
     # A reader that has used nothing.
-    assert json.loads(icefarm(farm, "usage", "-o", "json").stdout) == []
+    nothing = icefarm(farm, "usage", "-o", "json")
+    assert json.loads(nothing.stdout) == []
+    assert "nothing was used under your account in that time; operators see all accounts (--all)" in nothing.stderr
     assert "only an operator" in icefarm(farm, "usage", "--account", "ada").stderr
 
 

@@ -101,6 +101,12 @@ def test_an_error_keeps_its_exit_code_where_it_cannot_be_said() -> None:
     assert done.returncode == Exit.USAGE
 
 
+def test_a_verb_that_connects_twice_says_nothing_of_its_log() -> None:
+    script = "from icefarm.cli.connect import log_quietly; log_quietly(); log_quietly()"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_a_process_whose_output_is_closed_says_so_and_opens_no_file_in_its_place() -> None:
     done = subprocess.run(
         f"{shlex.quote(sys.executable)} -m icefarm --version >&-",

@@ -45,3 +45,5 @@ def usage(access: SignIn, output: Output, by: tuple[str, ...], since: float, acc
         reader = Reader(access.as_operator if sees_all else access)
         found = reader.usage(",".join(names), time.time() - since, account)
         show(screen, found, columns.usage(names), output)
+        if not found and not sees_all:
+            screen.say("nothing was used under your account in that time; operators see all accounts (--all)")
