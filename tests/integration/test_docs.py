@@ -108,6 +108,7 @@ ELSEWHERE: dict[Section, str] = {
         "docs/operations.md",
         "Limits, and a proxy in front",
     ): "tests/integration/test_proxy_protocol.py",
+    ("docs/operations.md", "More than one router"): "tests/integration/test_routers.py",
     ("docs/operations.md", "Backup"): "test_what_was_backed_up_is_there_again",
     ("docs/operations.md", "Logs as JSON"): "tests/integration/test_log_format.py",
     ("docs/runs.md", "Runs, and how to cite them"): "test_a_run_is_cited_and_checked_as_its_page_says",

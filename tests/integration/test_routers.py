@@ -1,4 +1,7 @@
-"""A farm with two routers as real processes: its clients reach all boards, and a router that is lost takes its own."""
+"""A farm with two routers as real processes: its clients reach all boards, and a router that is lost takes its own.
+
+It is started as docs/operations.md says; tests/unit/test_control_options.py reads the settings that are there.
+"""
 
 from __future__ import annotations
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +11,7 @@ from twisted.python import usage
 
 from icefarm.control.tap import Options
 
+ROOT = Path(__file__).parents[2]
 NEEDED = ("--router", "unix:/run/x", "--router-ticket-file", "ticket", "--database", "dbname=farm")
 
 
@@ -83,6 +86,13 @@ def test_a_wrong_value_is_one_line_that_names_its_flag(flag: str, value: str) ->
 
 def routers(text: str) -> Any:
     return options(*NEEDED, "--router", text)["router"]
+
+
+@pytest.mark.parametrize("file", ["docs/operations.md", "deploy/control.toml"])
+def test_the_routers_that_are_shown_are_read(file: str) -> None:
+    shown = re.search(r'router = "(unix:[^"]+,[^"]+)"', (ROOT / file).read_text(encoding="utf-8"))
+    assert shown is not None
+    assert list(routers(shown[1]).values()) == ["unix:/run/icefarm/control.sock", "unix:/run/icefarm/control-2.sock"]
 
 
 def test_one_router_needs_no_url_for_clients() -> None:
