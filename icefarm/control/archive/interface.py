@@ -62,7 +62,7 @@ class StoredExperiment:
 
 @frozen
 class Stored:
-    """What became of a batch."""
+    """The outcome of a batch."""
 
     #: Rows that are new, by experiment.
     new: Mapping[ExperimentKey, int] = Factory(dict)
@@ -210,13 +210,13 @@ class Archive(Protocol):
         """Store rows of the farm's own, which no client's reservation is behind; their experiments are shared."""
 
     async def experiments(self, query: ExperimentFilter) -> list[StoredExperiment]:
-        """Return experiments, the last active one first."""
+        """Return experiments, the most recently active first."""
 
     async def boards(self, id: int) -> list[ExperimentBoard]:
         """Return what each board did for an experiment, by serial."""
 
     async def recent_failures(self, account: str | None, seconds: float, limit: int) -> list[FailureRecord]:
-        """Return the last evaluations that failed in so many seconds, of an account or of all; the last first."""
+        """Return the evaluations that failed in the last ``seconds``, of an account or of all; the newest first."""
 
     async def failures(self, id: int) -> dict[str, int]:
         """Return how many evaluations of an experiment failed, by the name of the error."""
@@ -255,7 +255,7 @@ class Archive(Protocol):
         """Keep figures of an experiment, which is made if it is new."""
 
     async def announce(self, key: ExperimentKey, total: int | None, shared: bool | None) -> None:
-        """Note what the owner says of an experiment, which is made if it is new; None leaves a field as it is."""
+        """Record the owner's settings of an experiment, which is made if it is new; None leaves a field unchanged."""
 
     async def partitions(self) -> list[Partition]:
         """Return the days that are stored, the oldest first."""

@@ -28,7 +28,7 @@ _ANYBODY = ""
 
 @frozen
 class Asker:
-    """What a request shows of its sender."""
+    """A request's information about its sender."""
 
     #: The sender's address, as the router saw it.
     peer: str

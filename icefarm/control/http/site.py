@@ -68,7 +68,7 @@ _LENGTH_REQUIRED = (
 
 @frozen
 class FarmView:
-    """What the pages need from control."""
+    """The parts of control that the pages use."""
 
     #: Tells whether control is connected to a router.
     connected: Callable[[], bool]
@@ -235,7 +235,7 @@ def _write(answer: PageResponse | None, request: Request) -> None:
 
 
 class FarmRequest(ServerRequest):
-    """A request that says truly who sends it.
+    """A request whose headers about its sender can be trusted.
 
     The router passes requests on under a path that only it knows, and sets the headers about their senders. Nobody else
     may set these headers: what comes by another way with them is taken to come from an unknown host.

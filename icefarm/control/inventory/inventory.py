@@ -80,7 +80,7 @@ def _shows(device: DeviceRecord, reservation: ReservationRecord) -> bool:
 
 @frozen
 class Orders:
-    """What a worker's boards must serve, by serial."""
+    """The reservations that a worker's boards must serve, by serial."""
 
     #: Of a board that several clients share, the farm's own reservation.
     assignments: dict[str, Assignment]
@@ -345,7 +345,7 @@ class Inventory:
         if reservation is None:
             self._missed.pop(serial, None)
         elif device.status is DeviceStatus.OFFLINE:
-            # Also when it was there for a moment and never got ready; of an absence that goes on, the start counts.
+            # Even if it was back for a moment and never got ready; the absence counts from its start.
             self.sessions.tell(DeviceMissing(serial, with_worker))
             if self._missed.get(serial) is not with_worker:
                 self._missed[serial] = with_worker

@@ -39,7 +39,7 @@ class VirtualPools:
     _pools: dict[str, Pool] = Factory(dict)
     #: Requests that wait, by their ids.
     _waiting: dict[str, ReservationRequest] = Factory(dict)
-    #: How many boards a worker was told to have, and until when they may still be coming.
+    #: How many boards a worker was ordered to have, and until when they may still arrive.
     _told: dict[str, tuple[int, float]] = Factory(dict)
     #: Since when each worker has had more boards than are wanted.
     _idle_since: dict[str, float] = Factory(dict)
@@ -103,7 +103,7 @@ class VirtualPools:
             self._log.debug("virtual boards on demand: {error}", error=error)
 
     async def _settle(self, pool: Pool, devices: Iterable[DeviceRecord], count: int) -> None:
-        """Bring a worker to so many boards: at once to more, in a while to fewer."""
+        """Bring a worker to a number of boards: at once to more, after a while to fewer."""
         now, there = self.clock.seconds(), len(present(pool, devices))
         told, until = self._told.get(pool.worker, (0, 0.0))
         if count > there:

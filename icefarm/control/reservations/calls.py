@@ -102,7 +102,7 @@ class UnansweredCalls:
     _latest: dict[str, ReserveCall] = Factory(dict)
     #: Reservations of clients that then lost their sessions, by request.
     _orphans: dict[str, _Orphan] = Factory(dict)
-    #: Reservations whose client has no answer yet.
+    #: Reservations of calls without an answer yet.
     _unconfirmed: set[str] = Factory(set)
 
     def begin(self, call: ReserveCall) -> None:
@@ -136,7 +136,7 @@ class UnansweredCalls:
         self.clock.callLater(GIVEN_UP, self._judge, call, [record.id for record in records])
 
     def client_is_back(self, client: str) -> None:
-        """A client has a session again: it no longer wants what it does not ask for in a while."""
+        """A client has a session again: boards for which it does not repeat its call in time are released."""
         for request_id, orphan in self._orphans.items():
             if orphan.client == client:
                 self.clock.callLater(RETURN, self._end_orphan, request_id, orphan)
@@ -165,7 +165,7 @@ class UnansweredCalls:
 
 @define(eq=False)
 class Allocator:
-    """Has the store reserve boards for calls, within the limits of their accounts.
+    """Makes the store reserve boards for calls, within the limits of their accounts.
 
     A transaction runs to its end even if its call ends before; what it reserves is abandoned then.
     """

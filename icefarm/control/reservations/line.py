@@ -116,7 +116,7 @@ class Line:
         waiter.reply(result)
 
     def hide(self, waiter: Waiter) -> None:
-        """Publish that a request does not wait; it appears again if its client comes back."""
+        """Publish that a request does not wait; it appears again if its client reconnects."""
         if waiter.place:
             waiter.place, waiter.reason, waiter.told, waiter.outlook = 0, "", ("", ()), Outlook()
             self.publisher.publish(QueueChanged(waiter.record()))
@@ -177,7 +177,7 @@ class Line:
     def _ask(
         self, verdicts: Sequence[Verdict], waiters: Mapping[str, Waiter], active: Sequence[ReservationRecord]
     ) -> None:
-        """Ask groups for boards that others are to have."""
+        """Ask groups for boards that other requests get."""
         by_serial = {record.serial: record for record in active}
         for verdict in verdicts:
             who = f"{waiters[verdict.id].queued.client} waits for it" if verdict.id in waiters else "others have fewer"
@@ -250,7 +250,7 @@ class Line:
         active: Sequence[ReservationRecord],
         standing: Standing,
     ) -> None:
-        """Say of each request that waits behind whom it does, and when it is likely to be served."""
+        """Record for each waiting request which ones are ahead, and when it is likely to be served."""
         pending = [(verdict, waiters[verdict.id].queued) for verdict in verdicts if verdict.reach]
         self.long_holds.look(pending, active, state.now)
         ranges = outlooks(pending, active, self.shares.times(active, state.now), state.now) if pending else {}

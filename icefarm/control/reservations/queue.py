@@ -72,13 +72,13 @@ SETTLE = 10.0
 #: Seconds for which a request that waits again is not served with the boards that failed it: time to recover, or to be
 #: set aside.
 AVOIDED = 30.0
-#: Seconds until the line is looked at again, where somebody waits or boards may change hands, for time passes.
+#: Seconds until the next look at the line, if requests wait or boards may change hands: their terms change with time.
 LOOK_AGAIN = 60.0
 
 
 @define(eq=False)
 class WaitingQueue:
-    """Everybody who asked for boards and has no answer yet."""
+    """All calls for boards without an answer yet."""
 
     line: Line
     allocator: Allocator
@@ -142,7 +142,7 @@ class WaitingQueue:
             raise
 
     async def restore(self) -> None:
-        """Learn who waited when control, or its session, ended; each has its time to call again.  Raises `Busy`."""
+        """Restore the requests that waited when control, or its session, ended; each may call again.  Raises `Busy`."""
         for waiter in await self.line.restore():
             self._limit(waiter, waiter.queued.left)
         for waiter in self.line:
@@ -151,7 +151,7 @@ class WaitingQueue:
         self.poke()
 
     def forget(self, client: str) -> None:
-        """A client did not come back, or ended all it has: what it waits for no longer is forgotten."""
+        """A client did not come back, or ended all it has: forget its abandoned requests."""
         for waiter in self.line:
             if waiter.queued.client == client and waiter.call is None:
                 self.line.remove(waiter)
@@ -171,7 +171,7 @@ class WaitingQueue:
             self._walks.poke()
 
     def stop(self) -> None:
-        """Serve nobody any more."""
+        """Stop serving."""
         if self._next is not None and self._next.active():
             self._next.cancel()
         self._tasks.stop()

@@ -142,7 +142,7 @@ class Reservations:
         return extended
 
     async def _ends(self, allowed: Allowance, held: Mapping[str, ReservationRecord]) -> dict[str, float]:
-        """Return until when reservations may last, by serial, where the rules of access say so."""
+        """Return until when access rules let reservations last, by serial; those without a bound are missing."""
         if not held:
             return {}
         found = {}
@@ -171,7 +171,7 @@ class Reservations:
         return await self.termination.end_these(records, reason)
 
     async def _want_fewer(self, client: str, serials: set[str]) -> None:
-        """Note which boards of groups their client gives back by itself: they get no others for these.
+        """Record which boards of groups their client returns unasked: the groups get no replacement for these.
 
         Raises `UnknownDevice`, and `NotYours`, as ending them does.
         """
@@ -182,7 +182,7 @@ class Reservations:
             if record.serial in serials and of_group and record.id not in asked:
                 given_back.setdefault(record.request or "", []).append(record.serial)
         if given_back:
-            # Where the others cannot be ended, none is.
+            # If one cannot be ended, none is.
             found = await self.store.devices(sorted(serials))
             foreign = [board.serial for board in found if board.client and client not in holders_of(board)]
             if foreign:
@@ -266,7 +266,7 @@ class Reservations:
             serials = [record.serial for record in lost]
             enough = fewer and len(ready) >= call.request.least
             if fewer:
-                # It gets others later, and not one of these at once.
+                # It gets others later, but none of these now.
                 self.groups.avoid(serials)
             if call.request.serials is not None or (round == ROUNDS and not enough):
                 raise DeviceFailed(f"not all boards got ready: {words}", serials=serials)

@@ -119,7 +119,7 @@ def arranged(queue: Iterable[QueuedRequest], standing: Standing) -> list[QueuedR
     """Return the requests in their order, as their accounts stand."""
 
     def turn(queued: QueuedRequest) -> tuple[float, ...]:
-        # Since when it waits, and not its number, which is a new one where it waits again.
+        # Its waiting time and not its number, which is new if it waits again.
         waits = queued.number != LAST
         return standing.turn(
             queued.client, queued.priority, queued.since, queued.number, waits=waits, grows=queued.grows
@@ -160,13 +160,13 @@ class _Round:
     calendar: Calendar
     shelf: Shelf
     lenders: Sequence[Group] = ()
-    #: Boards that groups were asked for.
+    #: Boards that groups are asked for.
     leaving: set[str] = field(factory=set)
     #: Boards that earlier requests get, or that are kept for them.
     kept: set[str] = field(factory=set)
     #: The new holders of boards that earlier requests get, by serial.
     got: dict[str, str] = field(factory=dict)
-    #: What requests for so many boards of a kind were told, as long as no more boards are kept.
+    #: The reasons for requests of equal kind and amount, as long as no more boards are kept.
     told: dict[_Alike, tuple[int, Verdict]] = field(factory=dict)
     #: The earlier requests that wait, and what they wait for.
     waiting: list[tuple[str, frozenset[str]]] = field(factory=list)
@@ -188,7 +188,7 @@ class _Round:
         return verdicts
 
     def _placed(self, queued: QueuedRequest, verdict: Verdict) -> Verdict:
-        """Note a request that waits, and say behind which others it does."""
+        """Record a waiting request, and return the requests ahead of it."""
         if not verdict.reach:
             return verdict
         behind = (id for id, reach in self.waiting if reach is verdict.reach or reach & verdict.reach)
@@ -245,7 +245,7 @@ class _Round:
         return Verdict(queued.id, serials)
 
     def _share(self, queued: QueuedRequest, serials: Collection[str]) -> None:
-        """Let later requests see that one more client shares these boards."""
+        """Count one more client on these shared boards, for later requests."""
         for place, device in enumerate(self.devices):
             if device.serial in serials:
                 shares = {**device.shares, queued.id: queued.client}
@@ -278,7 +278,7 @@ class _Round:
         return Verdict(queued.id, error=error, soon=bool(soon), reach=seen, asks=tuple(asks or ()))
 
     def _kept_for(self, request: ReservationRequest, reach: set[str]) -> set[str]:
-        """Return what is kept of the boards within a request's reach: of shared ones no more than it needs.
+        """Return the boards within a request's reach that are kept for it: of shared ones only as many as it needs.
 
         Those that the fewest share are free first, since nobody else joins them.
         """

@@ -50,9 +50,9 @@ __all__ = ["ADVANCE", "DEFAULT_PRIORITY", "GRAIN", "HALF_LIFE", "Hold", "Ledger"
 HALF_LIFE = 4 * 3600.0
 #: Seconds for which a board that has just been given out counts already.
 ADVANCE = 600.0
-#: Board-seconds that make no difference: below it, who came first is first.
+#: Board-seconds that make no difference: below that, first come, first served.
 GRAIN = 60.0
-#: The priority of a request for which nobody says another.
+#: The default priority of a request.
 DEFAULT_PRIORITY = 50.0
 
 

@@ -207,12 +207,12 @@ def _admit(state: Presence, admitted: Admitted, now: float) -> tuple[Presence, l
     past = predecessors(state, role, name, instance, router)
     absences = dict(state.absences)
     if (Absentee.CLIENT, name) in absences and role in HOLDERS:
-        # It is at the door: its time does not run out there.
+        # It is signing in: its time does not run out now.
         absence = absences[Absentee.CLIENT, name]
         absences[Absentee.CLIENT, name] = evolve(absence, until=max(absence.until, now + ADMISSION))
     state = evolve(
         state,
-        # Dropped here already: their end must not count as a loss of the same client, which is just coming back.
+        # Dropped here: their end must not count as a loss of the client, which is reconnecting.
         sessions={key: session for key, session in state.sessions.items() if key not in past},
         admissions={**state.admissions, (role, name, router): PendingSignIn(instance, now + ADMISSION)},
         absences=absences,

@@ -35,7 +35,7 @@ class Absentee(StrEnum):
 
 @frozen
 class PendingSignIn:
-    """Somebody who may sign in, and has not yet."""
+    """A permission to sign in that has not been used yet."""
 
     instance: str
     until: float
@@ -75,7 +75,7 @@ def _no_routers() -> Mapping[str, float]:
 
 @frozen
 class Presence:
-    """Everybody who is here, and everybody who is expected back."""
+    """All sessions, and all clients and boards that are expected back."""
 
     #: Seconds that a client, or a board that was unplugged, has to come back.
     grace: float

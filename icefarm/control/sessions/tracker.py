@@ -40,7 +40,7 @@ __all__ = ["NO_SESSION", "Sessions", "address_of"]
 #: The session number of HTTP callers, which have no session; the router never uses it.
 NO_SESSION = 0
 
-#: The reason that a session hears when it is ended (WAMP specification, "Session Meta API").
+#: The reason that is sent to a session when it is ended (WAMP specification, "Session Meta API").
 KILLED = "wamp.close.killed"
 #: Seconds for an answer of the router itself.
 ROUTER_LIMIT = 5.0
@@ -104,7 +104,7 @@ class Sessions:
             self._stop_timer()
 
     def stop(self) -> None:
-        """Judge nobody any more."""
+        """Stop watching sessions."""
         self._buses.clear()
         self._meanwhile.clear()
         self._stop_timer()

@@ -91,31 +91,31 @@ class State:
 
 @frozen
 class Kept:
-    """What was done so that bookings get their boards."""
+    """The changes that give bookings their boards."""
 
     #: Reservations that now end earlier.
     shortened: list[ReservationRecord] = Factory(list)
     #: Bookings that released boards, or ended.
     changed: list[BookingRecord] = Factory(list)
-    #: In how many seconds there is something to do again; None: not until something is booked.
+    #: Seconds until the next change is due; None: when something is booked.
     next_in: float | None = None
 
 
 @frozen
 class Lately:
-    """What was held, of reservations that have ended."""
+    """Use by reservations that have ended."""
 
     #: The time of the store's clock at which this holds.
     at: float
     #: By account: board-seconds, as they weigh at that time (`icefarm.control.scheduling.fair_share`).
     used: dict[str, float]
-    #: The holds that ended last, the latest of them last.
+    #: The holds that ended last, in order.
     holds: list[Hold]
 
 
 @frozen
 class Taken:
-    """What became of a worker's reports."""
+    """The outcome of a worker's reports."""
 
     #: The boards that it may have.
     devices: list[DeviceRecord]
@@ -131,7 +131,7 @@ class Store(CalibrationStore, Protocol):
     async def hello(self, hello: WorkerHello) -> list[str]:
         """Record a worker's hello: it is online, has these boards, and its others are offline.
 
-        If it must leave, a new process of its name continues to leave while reservations of its boards last; after
+        If it must leave, a new process of its name also leaves as long as its boards are reserved; after
         that it starts over, and is not drained.
 
         Returns the serials of boards that it may not have, because another online worker has them; their records do
@@ -217,8 +217,8 @@ class Store(CalibrationStore, Protocol):
         """Reserve what was asked for, all or nothing, for so many seconds from now.
 
         The answer is in the order of the request's serials or, for an amount, of choice. The request of that id waits
-        no longer; asked again, it gets what it got before, where it has all of that still, unless it is for
-        ``more``; where it has a part of it, it is `Unavailable`.
+        no longer. A repeated call gets the same boards, if it still has all of them, unless it is for ``more``; if it
+        has only some of them, it raises `Unavailable`.
         ``grace``: see `ReservationRecord`; ``terms``: the same. One whose boards may become fewer gets those that it
         has, when it is asked again. Boards that are kept for a booking go to its account only, and a reservation
         ends where a booking needs its board (``limited_by``). Raises `Unavailable`, `UnknownKind`, `UnknownDevice` as
@@ -236,7 +236,7 @@ class Store(CalibrationStore, Protocol):
         *,
         until: Mapping[str, float] | None = None,
     ) -> list[ReservationRecord]:
-        """Extend the client's reservations, of these boards or all, to at least so many seconds from now.
+        """Extend the client's reservations, of these boards or all, to at least ``seconds`` from now.
 
         ``until``: to no later than then, by serial.
         Never shortens one. One whose board is booked by others goes on until that booking begins at most, and says so
@@ -252,7 +252,7 @@ class Store(CalibrationStore, Protocol):
         """
 
     async def want_fewer(self, client: str, request_id: str, boards: int) -> None:
-        """Note that a request would like to have so many boards less: its client gave them back."""
+        """Reduce the number of boards that a request wants: its client gave some back."""
 
     async def end_reservations(self, ids: Sequence[str], reason: str) -> list[ReservationRecord]:
         """End these reservations; returns those that this call ended (unknown and ended ones are ignored)."""
@@ -270,7 +270,7 @@ class Store(CalibrationStore, Protocol):
         """Return a reservation, ended or not; None if there never was one with that id."""
 
     async def lately(self, half_life: float, holds: int) -> Lately:
-        """Return what accounts used of boards, in board-seconds that halve with ``half_life``; and the last holds."""
+        """Return accounts' use of boards, in board-seconds that halve with ``half_life``, and the last holds."""
 
     async def now(self) -> float:
         """Return the time of the clock that decides expiry."""
@@ -323,10 +323,10 @@ class Store(CalibrationStore, Protocol):
         """
 
     async def keep_bookings(self) -> Kept:
-        """Shorten the reservations that bookings cannot do without, release what is unused, end what is over."""
+        """Shorten reservations whose boards bookings need, release unused boards, end bookings that are over."""
 
     async def account_groups(self) -> dict[str, str]:
-        """Return the group of each account that has one."""
+        """Return the group of each account that belongs to one."""
 
     async def set_account_groups(self, groups: Mapping[str, str | None]) -> None:
         """Set the groups of accounts; None: it belongs to none."""
@@ -369,7 +369,7 @@ class Store(CalibrationStore, Protocol):
         """Return the limits that were set for single accounts, by account and name."""
 
     async def set_account_limits(self, account: str, limits: Mapping[str, float | None]) -> None:
-        """Set limits of an account; None: the farm's holds again."""
+        """Set limits of an account; None restores the farm's limit."""
 
     # ------------------------------------------------------------------------------------------------------ access
 
@@ -377,7 +377,7 @@ class Store(CalibrationStore, Protocol):
         """Return the rules of access in the order in which they were made, and the groups of accounts."""
 
     async def add_access(self, rule: AccessRule) -> AccessRule:
-        """Store a rule, and return it with its id; one that there is already is returned as it is."""
+        """Store a rule, and return it with its id; an existing equal rule is returned unchanged."""
 
     async def remove_access(self, ids: Sequence[int]) -> list[int]:
         """Remove rules; returns those that this call removed, sorted."""
@@ -387,7 +387,7 @@ class Store(CalibrationStore, Protocol):
     async def import_accounts(
         self, entries: Sequence[RosterEntry], hashes: Mapping[str, str], *, lasts: float | None = None
     ) -> list[str]:
-        """Make accounts, all or none: their tokens, groups and limits; returns those that have a new token.
+        """Create accounts, all or none: their tokens, groups and limits; returns those that have a new token.
 
         ``hashes`` has the hash of a token for each name. An account whose token of that name is valid keeps it.
         Raises `InvalidArgument`, which names the line, if a token of such a name belongs to another account or role.

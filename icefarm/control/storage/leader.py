@@ -75,7 +75,7 @@ WHERE datname = current_database() AND usename = current_user AND pid <> pg_back
 
 
 class ElectionVerdict(Enum):
-    """What a control makes of what it sees."""
+    """A control's conclusion from what the database says."""
 
     LEAD = "lead"
     WAIT = "wait"
@@ -102,7 +102,7 @@ def judge(mine: int | None, seen: Election) -> ElectionVerdict:
 
 @define(eq=False)
 class Leadership:
-    """This control's part in the election."""
+    """This control's role in the election."""
 
     _reactor: Any
     _dsn: str
@@ -159,7 +159,7 @@ class Leadership:
         return found is ElectionVerdict.LEAD
 
     async def stop(self) -> None:
-        """Give the lead up."""
+        """Give up the lead."""
         self._running = False
         self._look_now()
         self._drop("the farm is stopping")

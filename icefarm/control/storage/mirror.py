@@ -58,7 +58,7 @@ class FarmRecords:
     devices: list[DeviceRecord]
     reservations: list[ReservationRecord]
     bookings: list[BookingRecord]
-    #: Free boards, by what was asked.
+    #: Free boards, by the arguments of the question.
     _free: dict[tuple[str | None, str | None], list[str]] = Factory(dict)
     _wire: Mapping[str, list[dict[str, Any]]] | None = None
 
@@ -96,12 +96,12 @@ class BoardOwners:
         return len(self._workers)
 
     def learn(self, devices: Iterable[DeviceRecord]) -> None:
-        """Take in the boards that the database has."""
+        """Record the boards of the database."""
         for device in devices:
             self._workers.setdefault(device.serial, device.worker)
 
     def heard(self, event: Event) -> None:
-        """Take in what happens to boards."""
+        """Record a change of boards."""
         match event:
             case BoardsChanged(records):
                 self._workers |= {record.serial: record.worker for record in records}
@@ -116,7 +116,7 @@ class BoardOwners:
 
 @define(eq=False)
 class Mirrored:
-    """The records, and which of them are to be read again."""
+    """The records, and which of them are stale."""
 
     devices: dict[str, DeviceRecord]
     workers: dict[str, WorkerRecord]
@@ -138,7 +138,7 @@ class Mirrored:
         active: Iterable[ReservationRecord],
         bookings: Iterable[BookingRecord],
     ) -> Mirrored:
-        """Return what was read."""
+        """Return the records that were read."""
         return cls(
             {device.serial: device for device in devices},
             {worker.name: worker for worker in workers},
@@ -192,7 +192,7 @@ class Mirrored:
                 self.reservations[id] = evolve(held, worker=record.worker, labels=record.labels)
 
     def replace(self, serials: Iterable[str], records: Iterable[DeviceRecord]) -> None:
-        """Take in what was read of these boards; those without a record are gone."""
+        """Record the rows of these boards; boards without a row are gone."""
         for serial in serials:
             self.devices.pop(serial, None)
         for record in records:
@@ -210,23 +210,23 @@ class Mirrored:
 
 @define(eq=False)
 class FarmMirror:
-    """A subscriber.  Answers from memory, and reads what is stale whenever somebody asks."""
+    """A subscriber.  Answers from memory, and reads stale records on demand."""
 
     store: Store
     clock: Clock
     _mirrored: Mirrored | None = None
-    #: What was answered last, while nothing has changed since.
+    #: The last answer, while nothing has changed since.
     _records: FarmRecords | None = None
     #: The store's clock less the reactor's.
     _ahead: float = 0.0
-    #: When all was read last, and whether an attempt failed since.
+    #: When everything was last read, and whether an attempt has failed since.
     _read_at: float = float("-inf")
     _failed: bool = False
     #: Events since the read of everything began that runs; None while none does.
     _meanwhile: list[Event] | None = None
     #: Boards that events changed since a read of some began.
     _touched: set[str] = Factory(set)
-    #: One reads what is stale at a time, and one reads everything.
+    #: One read of stale records at a time, and one read of everything.
     _turn: DeferredLock = Factory(DeferredLock)
     _lock: DeferredLock = Factory(DeferredLock)
     _tasks: Tasks = Factory(Tasks)
@@ -288,7 +288,7 @@ class FarmMirror:
         try:
             await self._read_all()
         except IcefarmError:
-            # Who asks next waits for the database, and hears what it says.
+            # The next caller waits for the database, and gets its error.
             self._failed = True
 
     async def _read_all(self) -> None:
@@ -308,7 +308,7 @@ class FarmMirror:
         self._read_at, self._ahead = self.clock.seconds(), now - self.clock.seconds()
 
     async def _caught_up(self) -> Mirrored:
-        """Read what is stale, and return the records."""
+        """Read stale records, and return all."""
         while True:
             mirrored = self._mirrored
             assert mirrored is not None
@@ -336,6 +336,6 @@ class FarmMirror:
         except IcefarmError:
             mirrored.stale |= serials
             raise
-        # What events said meanwhile is newer, or as new.
+        # Events of the meantime are at least as new.
         mirrored.replace(serials - self._touched, [each for each in found if each.serial not in self._touched])
         self._records = None

@@ -39,7 +39,7 @@ class Publisher:
             self._subscribers.setdefault(each, []).append(subscriber)
 
     def count(self, types: Iterable[type[Event]]) -> int:
-        """Return how many events of these types were published: who asks again sees whether there were others."""
+        """Return how many events of these types were published, so that a caller can detect later ones."""
         return sum(self._published[each] for each in types)
 
     def publish(self, event: Event) -> None:

@@ -42,7 +42,7 @@ class Rates:
     _boards: dict[str, set[str]] = Factory(dict)
 
     def heard(self, event: Event) -> None:
-        """Note what boards begin with, and that some can't do anything any more."""
+        """Record the first counters of boards, and that some have stopped."""
         match event:
             case WorkerIntroduced(hello):
                 self._begin(hello)
@@ -77,7 +77,7 @@ class Rates:
         return {serial: board.shown() for serial, board in self._rates.items()}
 
     def _begin(self, hello: WorkerHello) -> None:
-        """What boards do from now on is known from its start where nothing was done."""
+        """From now on boards' counters are known from 0 if they have done nothing yet."""
         self._beats[hello.name] = self.clock.seconds()
         for report in hello.devices:
             if report.evaluations == 0 and report.failures == 0:

@@ -108,7 +108,7 @@ _RESERVATIONS = (ReservationsStarted, ReservationsExtended, ReservationsShortene
 
 @frozen
 class ArchiveParts:
-    """What the archive is made of."""
+    """The parts of the archive."""
 
     archive: Archive
     intake: Intake
@@ -267,9 +267,9 @@ def _keeper(
 
 
 def _subscribe(parts: Parts) -> None:
-    """Say who hears of what.  Displays come first: they see what happened before what follows from it."""
+    """Subscribe the parts to events.  Displays come first, so that they see an event before its consequences."""
     hear = parts.publisher.subscribe
-    # Before anybody who may ask because of an event.
+    # Before subscribers that may read it because of an event.
     hear(parts.mirror, BoardsChanged, BoardsDeleted, WorkerChanged, WorkerIntroduced, WorkerLost, *_RESERVATIONS)
     hear(parts.mirror, BookingsChanged)
     hear(parts.owners, BoardsChanged, BoardsDeleted)
@@ -289,7 +289,7 @@ def _subscribe(parts: Parts) -> None:
     hear(parts.topics, BookingsChanged)
     hear(parts.booking_keeper, BookingsChanged)
     hear(parts.expiry, *_RESERVATIONS)
-    # Before the queue, which asks it who has used how much.
+    # Before the queue, which asks it for the use of accounts.
     hear(parts.shares, ReservationsEnded)
     hear(parts.groups, ReservationsStarted, ReservationsEnded)
     hear(parts.queue, *_RESERVATIONS, BoardsAvailable, AccessChanged)

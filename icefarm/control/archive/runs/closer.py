@@ -31,7 +31,7 @@ PAGE = 200
 
 @frozen
 class _Looked:
-    """When a run is looked at next, and since when it waits."""
+    """When to look at a run next, and since when it waits."""
 
     since: float
     next: float
@@ -194,7 +194,7 @@ class RunCloser:
 
 
 def told_of(run: Run, workers: dict[str, str | None]) -> dict[str, object]:
-    """Return what a manifest says that is not in the results."""
+    """Return the parts of a manifest that are not in the results."""
     told, ended = run.told, run.ended_at is not None
     return {
         "account": run.account,

@@ -60,7 +60,7 @@ class RunFilter:
 
 @frozen
 class Progress:
-    """What of a run is in the archive."""
+    """The part of a run that is in the archive."""
 
     results: int
     failures: int
@@ -93,7 +93,7 @@ class RunStore(Protocol):
     """Stores and returns runs.  Every call raises `Busy` if the database stays away."""
 
     async def report(self, client: str, reports: Sequence[RunReport], names: Sequence[str]) -> None:
-        """Note what a client says of its runs; ``names`` are those of their experiments, made if they are new.
+        """Record a client's reports on its runs; ``names`` are those of their experiments, made if they are new.
 
         A report of a run that is closed changes nothing.
         """
@@ -123,7 +123,7 @@ class RunStore(Protocol):
         """
 
     async def close(self, id: int, closed: Closed) -> None:
-        """Make a run one that never changes."""
+        """Close a run: it never changes again."""
 
     async def keep_circuit(self, account: str, number: str, sha256: str) -> bool:
         """Note that a run has a circuit, and return whether it is kept already."""

@@ -92,7 +92,7 @@ class _Session:
 
 @define
 class Judge:
-    """What is known of all boards: their present calibrations, and their last sessions."""
+    """The present calibrations and last sessions of all boards."""
 
     rule: SuspectRule = SuspectRule.AVOID
     present: dict[Key, Calibration] = Factory(dict)
@@ -105,15 +105,15 @@ class Judge:
     _found: dict[str, str] = Factory(dict)
 
     def learn(self, calibrations: Iterable[Calibration], shown: Mapping[str, BoardCalibration]) -> None:
-        """Take over what the store knows: calibrations, and the figures in the records of boards."""
+        """Load from the store: calibrations, and the figures in the records of boards."""
         self.present = {(each.serial, each.reference): each for each in calibrations}
         self._temperatures = {serial: each.temperature_c for serial, each in shown.items()}
         self._told = {serial: each.suspect for serial, each in shown.items() if each.suspect is not None}
 
     def measured(self, key: Key, past: Sequence[Reading], session: Sequence[Reading]) -> Calibration | None:
-        """Take in a session of a board and reference; returns the calibration that follows, None if none does yet."""
+        """Record a session of a board and reference; returns the resulting calibration, None if there is none yet."""
         known = self.present.get(key)
-        # Another firmware may count in another way.
+        # Another firmware may count differently.
         before = known if known is not None and known.firmware == session[-1].firmware else None
         self._temperatures[key[0]] = session[-1].temperature_c
         if before is not None:

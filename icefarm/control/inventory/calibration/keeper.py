@@ -59,7 +59,7 @@ MOST_READINGS = 2000
 
 @define(eq=False)
 class CalibrationKeeper:
-    """Looks for boards that are due, has them measured, and says what follows."""
+    """Looks for boards that are due, makes them measure, and publishes the consequences."""
 
     store: Store
     worker_client: WorkerClient
@@ -101,7 +101,7 @@ class CalibrationKeeper:
         self._tasks.stop()
 
     def heard(self, event: Event) -> None:
-        """Learn which workers measure, and forget boards."""
+        """Record which workers can measure, and forget deleted boards."""
         match event:
             case WorkerIntroduced(hello):
                 found = measurer(hello)
@@ -161,7 +161,7 @@ class CalibrationKeeper:
     # --------------------------------------------------------------------------------------------------- measuring
 
     async def _measure(self, board: DeviceRecord) -> None:
-        """Have a board measure; what it does not measure now, it does later."""
+        """Make a board measure; circuits that it does not measure now follow later."""
         began, readings = self.clock.seconds(), []
         worker = self._measurers[board.worker]
         try:

@@ -22,7 +22,7 @@ class Reference:
     """A reference circuit of the project's own."""
 
     name: str
-    #: What it tells of, for people.
+    #: What it measures, for people.
     what: str
     expected_hz: float
     #: Whether virtual boards can measure it.

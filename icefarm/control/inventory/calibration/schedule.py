@@ -16,9 +16,9 @@ __all__ = ["LEAST_APART", "PERIOD", "QUIET", "Measurer", "due", "measurer", "tur
 #: Seconds between two times: less than a day, so that a board that changed is found within one, and no part of a day,
 #: so that it measures in the cool of the night and in the heat of the afternoon, which tell what temperature does.
 PERIOD = 19 * 3600.0
-#: Seconds for which a board is free before it measures: who gives a board back often wants it again.
+#: Seconds for which a board is free before it measures: clients often want a returned board again.
 QUIET = 60.0
-#: Seconds between two times at least, whatever changes: a worker that starts again and again costs its boards little.
+#: Least seconds between two times: a worker that restarts repeatedly costs its boards little.
 LEAST_APART = 6 * 3600.0
 #: The device kind that measures, and its firmware on the boards.
 KIND = "pulsecount"

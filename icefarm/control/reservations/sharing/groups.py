@@ -56,7 +56,7 @@ __all__ = ["ASK_AGAIN", "LONGEST", "Groups"]
 
 #: Seconds until a client is asked for a board again.
 ASK_AGAIN = 10.0
-#: Seconds that a client has for what it has on its way to the board.
+#: Seconds that a client has to finish its evaluations in flight.
 LONGEST = 600.0
 #: Seconds for which a board that did not get ready is not given to a group.
 AVOIDED = 60.0
@@ -86,13 +86,13 @@ class Groups:
     seconds: float
     #: There may be a group; the queue finds out.
     exist: bool = True
-    #: How often it has heard that some began.
+    #: The number of events about reservations that began.
     begun: int = 0
     #: By the id of the reservation.
     _asked: dict[str, _Asked] = Factory(dict)
     #: Boards that did not get ready, and until when they are avoided.
     _bad: dict[str, float] = Factory(dict)
-    #: Boards that clients gave back by themselves, by request: it does not get them again.
+    #: Boards that clients returned unasked, by request, which does not get them again.
     _returned: dict[str, set[str]] = Factory(dict)
     _log: Logger = Factory(Logger)
     _tasks: Tasks = Factory(Tasks)
@@ -193,7 +193,7 @@ class Groups:
         return found
 
     def returned(self, request: str, serials: Iterable[str]) -> None:
-        """Give these boards to a request no more: its client gave them back by itself."""
+        """Do not give these boards to a request again: its client returned them unasked."""
         self._returned.setdefault(request, set()).update(serials)
 
     def avoid(self, serials: Iterable[str]) -> None:
@@ -248,7 +248,7 @@ class Groups:
             self.publisher.publish(BoardJoined(record))
 
     async def _check_lasts(self, group: Group, came: Sequence[ReservationRecord]) -> None:
-        """Raise `ReservationEnded` if a group's other boards are gone: nobody expects these any more."""
+        """Raise `ReservationEnded` if a group has lost its other boards: its client no longer expects these."""
         new = {record.id for record in came}
         if all(record.id in new for record in await self.store.answered(group.client, group.id)):
             raise ReservationEnded("the others of its group were given back")

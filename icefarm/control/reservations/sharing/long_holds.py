@@ -19,7 +19,7 @@ __all__ = ["LongHolds"]
 
 @frozen
 class _Told:
-    #: When, for the first time; and for when it was announced, the last time.
+    #: When it was first announced, and the time that was announced last.
     first: float
     at: float
     #: The second notice has been given.
@@ -28,7 +28,7 @@ class _Told:
 
 @define(eq=False)
 class LongHolds:
-    """The queue has it look at what was held for long, after each walk.  It forgets what nobody waits for."""
+    """Looks after each walk of the queue for boards held for long, and forgets those that nobody waits for."""
 
     publisher: Publisher
     groups: Groups
@@ -39,7 +39,7 @@ class LongHolds:
     def look(
         self, waiting: Sequence[tuple[Verdict, QueuedRequest]], active: Sequence[ReservationRecord], now: float
     ) -> None:
-        """Announce what is to be given back, and ask for what is due."""
+        """Announce the boards to be given back, and ask for those that are due."""
         if self.max_hold is None:
             return
         first = {id: told.first for id, told in self._told.items()}

@@ -22,21 +22,21 @@ HOLDS = 500
 
 @define(eq=False)
 class Shares:
-    """A subscriber: adds what ends to what was used.  The database has it all, for the next control to `learn`."""
+    """A subscriber: adds up use when reservations end.  The database has all of it, for the next control to `learn`."""
 
     store: Store
     limits: FarmLimits
     half_life: float
     _ledger: Ledger = field(init=False)
     _holds: deque[Hold] = field(init=False, factory=lambda: deque(maxlen=HOLDS))
-    #: What ended while the store was asked, and whether it had the board for itself.
+    #: Holds that ended while the store was read, and whether each had the board alone.
     _meanwhile: list[tuple[Hold, bool]] | None = None
 
     def __attrs_post_init__(self) -> None:
         self._ledger = Ledger(self.half_life)
 
     async def learn(self) -> None:
-        """Ask the store what was used before now.  Raises `Busy`."""
+        """Read earlier use from the store.  Raises `Busy`."""
         self._meanwhile = []
         try:
             found = await self.store.lately(self.half_life, HOLDS)

@@ -16,7 +16,7 @@ from icefarm.errors import Unavailable
 
 __all__ = ["Allotment", "Extension", "allot", "booked_for_others", "extended"]
 
-#: Why a reservation goes on no longer where the rules of access say so.
+#: The reason for the end of a reservation that access rules bound.
 BY_ACCESS = "what its account may have"
 
 
@@ -26,7 +26,7 @@ class Allotment:
 
     serials: list[str]
     seconds: float
-    #: Why not for longer; None: that was asked for.
+    #: Why not for longer; None: as long as requested.
     limited_by: str | None = None
 
 
@@ -48,7 +48,7 @@ def allot(
     seconds: float,
     calendar: Calendar,
 ) -> Allotment:
-    """Return what a client gets of what it asks for.  Raises what `choose` does."""
+    """Return the boards that a client gets for its request.  Raises what `choose` does."""
     if not calendar:
         return Allotment(choose(devices, workers, request, now, client=client), seconds)
     shelf = Shelf.of(devices, workers, now)
@@ -108,7 +108,7 @@ def _choose_lasting(
     calendar: Calendar,
     booked: Mapping[str, str],
 ) -> list[str]:
-    """Choose boards, rather those that no booking needs soon."""
+    """Choose boards, preferably those that no booking needs soon."""
     needed = set() if request.serials else calendar.needed_soon(shelf, client, _unwanted(shelf, request))
     if needed:
         try:

@@ -19,7 +19,7 @@ CLOSE, CLOSELY = 3600.0, 30.0
 def check_booking(
     wanted: BookingRecord, calendar: Calendar, shelf: Shelf, most: Mapping[str, float] | None, account: str
 ) -> None:
-    """Raise what `Store.book` raises; ``account`` is that of who books."""
+    """Raise what `Store.book` raises; ``account`` is the one that makes the booking."""
     if wanted.ends_at <= shelf.now:
         raise InvalidArgument("that time is over; choose a time in the future")
     if most is not None:

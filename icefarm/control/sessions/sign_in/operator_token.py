@@ -20,7 +20,7 @@ TOKEN_NAME = "operator"
 
 
 async def ensure_operator_token(directory: Path, store: Store, generate: Callable[[], str] = new_token) -> bool:
-    """See to it that the directory holds a token that lets an operator in; tell whether it is a new one.
+    """Ensure that the directory holds a valid operator token; tell whether it is a new one.
 
     Raises OSError and what the store does.
     """
@@ -30,7 +30,7 @@ async def ensure_operator_token(directory: Path, store: Store, generate: Callabl
 async def ensure_token_file(
     path: Path, store: Store, name: str, role: Role, account: str, generate: Callable[[], str] = new_token
 ) -> bool:
-    """See to it that a file holds a token of an account; tell whether it is a new one.
+    """Ensure that a file holds a token of an account; tell whether it is a new one.
 
     If the store does not know the file's token (a farm with a new database), it is added, unless it was revoked.  If
     the file is gone, the old token is revoked and a new one created.  Raises OSError and what the store does.
