@@ -25,7 +25,7 @@ from icefarm.kinds.circuit import Circuit
 from icefarm.worker.protocol.board_client import BoardClient
 from icefarm.worker.protocol.frames import EVALUATE_MAX
 from icefarm.worker.protocol.health import Tally
-from icefarm.worker.protocol.held import SMALLEST, CircuitDifference, Held
+from icefarm.worker.protocol.held import SMALLEST, SMALLEST_ALONE, CircuitDifference, Held
 
 RANDOM = Random(3)
 
@@ -116,6 +116,17 @@ def test_a_small_circuit_goes_whole_even_if_the_board_holds_it() -> None:
     held = Held(2)
     held.sent(5, SMALL)
     assert held.difference_for(SMALL) is None
+
+
+def test_a_circuit_of_middle_size_goes_as_a_difference_if_the_board_has_nothing_else_to_do() -> None:
+    plain = RANDOM.randbytes(SMALLEST_ALONE) + bytes(30_000)
+    held = Held(2)
+    held.sent(5, circuit(plain))
+    child = circuit(changed(plain, 3))
+    assert held.difference_for(child) is None
+    found = held.difference_for(child, alone=True)
+    assert found is not None
+    assert restored(found.runs, plain) == changed(plain, 3)
 
 
 def test_of_a_board_that_takes_no_differences_nothing_is_known() -> None:

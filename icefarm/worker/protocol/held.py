@@ -20,11 +20,13 @@ from icefarm.bitstream import decompress
 from icefarm.bitstream.transfer import best_difference
 from icefarm.kinds.circuit import Circuit
 
-__all__ = ["SMALLEST", "CircuitDifference", "Held"]
+__all__ = ["SMALLEST", "SMALLEST_ALONE", "CircuitDifference", "Held"]
 
 #: Bytes as sent from which on a circuit is worth a difference.  What is shorter is on the board within 27 ms even at
 #: 0.6 MB/s, while the circuit before it is being loaded (35 ms) and measured.
 SMALLEST = 16_384
+#: The same for a circuit that is sent while nothing is loaded or measured, so that its transfer shows: 4 to 7 ms.
+SMALLEST_ALONE = 4096
 #: A difference is sent if it has at most this part of the circuit as sent.
 PART = 0.5
 
@@ -75,9 +77,12 @@ class Held:
         """The EVALUATEs whose bitstreams can be bases, the latest one last."""
         return [buffer.id for buffer in self._known if buffer.usable]
 
-    def difference_for(self, circuit: Circuit) -> CircuitDifference | None:
-        """Return the difference from the most alike of the bitstreams; None if the whole is better sent."""
-        if not self._known or len(circuit.payload) < SMALLEST:
+    def difference_for(self, circuit: Circuit, *, alone: bool = False) -> CircuitDifference | None:
+        """Return the difference from the most alike of the bitstreams; None if the whole is better sent.
+
+        ``alone``: the board does nothing else while it receives the circuit.
+        """
+        if not self._known or len(circuit.payload) < (SMALLEST_ALONE if alone else SMALLEST):
             return None
         bases = {
             buffer.id: buffer.base.plain
@@ -100,7 +105,7 @@ class Held:
                 self.clear()
             else:
                 self._known.remove(free[0])
-        self._known.append(_Buffer(id_, _Base(circuit) if len(circuit.payload) >= SMALLEST else None))
+        self._known.append(_Buffer(id_, _Base(circuit) if len(circuit.payload) >= SMALLEST_ALONE else None))
 
     def answered(self, id_: int) -> None:
         """The board sent a RESULT: it keeps the bitstream until it needs the buffer."""

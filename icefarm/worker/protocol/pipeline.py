@@ -224,7 +224,7 @@ class Pipeline:
         self._sent.append(job)
         if len(self._sent) == 1:
             self._allow(job)
-        difference = self.held.difference_for(job.circuit)
+        difference = self.held.difference_for(job.circuit, alone=job.exclusive)
         job.is_difference = difference is not None
         self.held.sent(job.id, job.circuit)
         circuit, parameters = job.circuit, job.parameters
