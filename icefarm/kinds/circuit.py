@@ -101,7 +101,7 @@ class Admission:
         if packed.lz4 is None and packed.plain is None:
             return known or self._from_base(packed, account, digest)
         if known is None or packed.lz4 is None or packed.lz4 != known.sent:
-            return self._taken(_unpacked(packed), account, packed.lz4, digest, exactly=packed.plain is None)
+            return self._taken(packed, account, digest, exactly=packed.plain is None)
         if digest[:BASE_DIGITS] in self._bases:
             self._bases[digest[:BASE_DIGITS]].accounts.add(account)
         return known
@@ -116,14 +116,13 @@ class Admission:
         base = self._bases.get(packed.base.lower()[:BASE_DIGITS])
         if base is None or account not in base.accounts:
             raise UnknownBitstream(f"this worker does not have the base {packed.base:.12}; send all of the bitstream")
-        return self._taken(restored(packed.delta, base.plain), account, None, digest, exactly=True)
+        return self._taken(restored(packed.delta, base.plain), account, digest, exactly=True)
 
-    def _taken(
-        self, given: bytes, account: str, sent: bytes | None = None, digest: str | None = None, *, exactly: bool = False
-    ) -> _Kept:
-        """Take a bitstream of which a client says that it has this SHA-256, and ``exactly`` its normal form."""
-        plain = normal_form(given)
-        if exactly and plain != given:
+    def _taken(self, given: Packed | bytes, account: str, digest: str | None = None, *, exactly: bool = False) -> _Kept:
+        """Take a whole bitstream; its client says that it has this SHA-256, and ``exactly`` that form."""
+        data, sent = (_unpacked(given), given.lz4) if isinstance(given, Packed) else (given, None)
+        plain = normal_form(data)
+        if exactly and plain != data:
             raise InvalidBitstream("a compressed bitstream must be in its normal form, without a comment")
         actual = hashlib.sha256(plain).hexdigest()
         if digest not in (None, actual):

@@ -80,48 +80,47 @@ class _Outbox:
     #: When it was last called, or had a result.
     used: float
     #: Evaluations that have no result yet: in all, and at each board.
-    _running: int = 0
+    running: int = 0
     _at_board: Counter[str] = Factory(Counter)
-    _collector: Collector = Factory(Collector)
+    collector: Collector = Factory(Collector)
     _caller: Deferred[list[Any]] | None = None
     _timer: Any = None
 
     @property
     def idle(self) -> bool:
-        return self._running == 0 and self._caller is None
+        return self.running == 0 and self._caller is None
 
     def expect(self, evaluations: Sequence[Mapping[str, Any]]) -> None:
         """Expect a result of each of these."""
-        self._running += len(evaluations)
+        self.running += len(evaluations)
         self._at_board.update(each[_SERIAL] for each in evaluations)
 
-    def add(self, result: Mapping[str, Any], serial: str) -> None:
-        """Take a result that a board gave."""
-        self.used = now = self._clock.seconds()
-        self._running -= 1
+    def one_less(self, serial: str) -> int:
+        """Count a result that a board gives now; return how many more it is to give."""
+        self.used = self._clock.seconds()
+        self.running -= 1
         left = self._at_board[serial] = self._at_board[serial] - 1
         if left == 0:
             del self._at_board[serial]
-        self._collector.collect(result, now, left, self._running)
-        self._schedule()
+        return left
 
     def take(self) -> list[Any]:
         """Return all results so far."""
-        return self._collector.take()
+        return self.collector.take()
 
     def wait(self) -> Deferred[list[Any]]:
         """Return what is due, as soon as something is; a call that waits already is answered now."""
         self._answer()
         waiting: Deferred[list[Any]] = Deferred(self._forget)
         self._caller = waiting
-        self._schedule()
+        self.schedule()
         return waiting
 
     def _forget(self, waiting: Deferred[list[Any]]) -> None:
         if self._caller is waiting:
             self._caller = None
 
-    def _schedule(self) -> None:
+    def schedule(self) -> None:
         """Answer when the list is due, but first handle all that arrived together."""
         delay = self._delay()
         if self._caller is None or delay is None:
@@ -134,9 +133,9 @@ class _Outbox:
 
     def _delay(self) -> float | None:
         """Return in how many seconds the call that waits is answered; None: not before another result."""
-        due = self._collector.due
+        due = self.collector.due
         if due is None:
-            return None if self._running else 0.0
+            return None if self.running else 0.0
         return max(0.0, due - self._clock.seconds())
 
     def _look(self) -> None:
@@ -144,7 +143,7 @@ class _Outbox:
         if self._delay() == 0:
             self._answer()
         else:
-            self._schedule()
+            self.schedule()
 
     def _answer(self) -> None:
         waiting, self._caller = self._caller, None
@@ -203,11 +202,13 @@ class EvaluationLists:
         return await door.evaluate(caller, arguments)
 
     def _ended(self, result: Any, asked: Mapping[str, Any], outbox: _Outbox, brief: bool) -> None:
+        left = outbox.one_less(asked[_SERIAL])
         if isinstance(result, Failure):
             answer = error_to_wire(without_echo(self._explained(result), asked))
         else:
             answer = {"measurement": without_asked(result, asked) if brief else result}
-        outbox.add({_CALL: asked[_CALL], **answer}, asked[_SERIAL])
+        outbox.collector.collect({_CALL: asked[_CALL], **answer}, outbox.used, left, outbox.running)
+        outbox.schedule()
 
     def _explained(self, failure: Failure) -> IcefarmError:
         error = failure.value
