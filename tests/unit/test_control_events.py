@@ -6,12 +6,23 @@ from typing import get_args
 
 import pytest
 from attrs import Factory, define
+from pytest_twisted import ensureDeferred
 from twisted.internet.task import Clock
 
-from icefarm.control.telemetry.events import BoardsAvailable, BoardsDeleted, Event, RouterJoined, WorkerLost
+from icefarm.contract import DeviceStatus
+from icefarm.control.inventory.inventory import SHOWN_WITHIN
+from icefarm.control.telemetry.events import (
+    BoardsAvailable,
+    BoardsChanged,
+    BoardsDeleted,
+    Event,
+    RouterJoined,
+    WorkerLost,
+)
 from icefarm.control.telemetry.publisher import Publisher
 from icefarm.control.wiring.assembly import assemble
 from icefarm.control.wiring.settings import ControlSettings
+from icefarm.testing.memory.control_harness import MemoryControl
 from icefarm.testing.memory.history import MemoryHistory
 from icefarm.testing.memory.store import MemoryStore
 
@@ -52,3 +63,31 @@ def test_somebody_hears_of_each_event(event: type[Event]) -> None:
     clock = Clock()
     parts = assemble(clock, MemoryStore(clock), MemoryHistory(), ControlSettings())
     assert parts.publisher._subscribers.get(event)
+
+
+async def holders_shown(*reports: DeviceStatus) -> list[str | None]:
+    """Return who has a board, as often as it is shown once it is reserved and its worker has reported it."""
+    farm, listener = MemoryControl(), Listener("display")
+    worker, client = await farm.worker("w1", "A"), await farm.client("ada")
+    farm.clock.advance(1.0)
+    farm.control.parts.publisher.subscribe(listener, BoardsChanged)
+    await client.call("reserve", 1, kind="pulsecount")
+    listener.heard_of.clear()
+    for status in reports:
+        await worker.report("A", status)
+    farm.clock.advance(SHOWN_WITHIN)
+    return [event.records[0].client for _, event in listener.heard_of if isinstance(event, BoardsChanged)]
+
+
+@ensureDeferred
+async def test_a_board_that_changes_hands_is_shown_soon_if_its_worker_does_not_report_it() -> None:
+    (holder,) = await holders_shown()
+    assert holder is not None
+    assert holder.startswith("ada")
+
+
+@ensureDeferred
+async def test_a_board_that_changes_hands_is_shown_once_if_its_worker_reports_it() -> None:
+    (holder,) = await holders_shown(DeviceStatus.RESERVED)
+    assert holder is not None
+    assert holder.startswith("ada")

@@ -117,3 +117,30 @@ def test_clocks_that_drift_apart_matter_for_an_hour_at_most() -> None:
     due.timer.poke()
     due.clock.pump([600.0] * 10)
     assert due.times == [0.0, LONGEST]
+
+
+def test_it_is_done_at_the_latest_when_that_was_asked_for_and_not_later_than_it_would_be_anyway() -> None:
+    due = Due(5.0, None, None)
+    due.timer.poke()
+    due.timer.at_latest(8.0)
+    due.clock.pump([1.0] * 6)
+    assert due.times == [0.0, 5.0]
+    due.timer.at_latest(3.0)
+    due.timer.at_latest(2.0)
+    due.clock.pump([1.0] * 10)
+    assert due.times == [0.0, 5.0, 8.0]
+
+
+def test_what_is_asked_for_while_it_looks_counts_as_well() -> None:
+    clock, answer, looks = Clock(), Deferred[float | None](), list[float]()
+
+    async def look() -> float | None:
+        looks.append(clock.seconds())
+        return await answer if len(looks) == 1 else None
+
+    timer = DueTimer(clock, "what is due", look)
+    timer.poke()
+    timer.at_latest(2.0)
+    answer.callback(60.0)
+    clock.pump([1.0] * 100)
+    assert looks == [0.0, 2.0]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from json.encoder import encode_basestring_ascii
 from math import isfinite
 from typing import Any
@@ -100,8 +100,8 @@ class MeasurementRows:
     _begin: str = ""
     _middle: str = ""
     _end: str = ""
-    _options: RepeatedJson = Factory(lambda: RepeatedJson(_encode))
-    _labels: RepeatedJson = Factory(lambda: RepeatedJson(_encode))
+    _options: RepeatedJson = Factory(partial(RepeatedJson, _encode))
+    _labels: RepeatedJson = Factory(partial(RepeatedJson, _encode))
 
     def row(self, note: Note, measured: Mapping[str, Any]) -> bytes:
         """Return the row of a measurement (the fields of `icefarm.contract.Measurement`).
