@@ -9,9 +9,17 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from icefarm.contract import BoardHealth, DeviceRecord, DeviceStatus
+from icefarm.contract import BoardCalibration, BoardHealth, DeviceRecord, DeviceStatus
 from icefarm.errors import InvalidArgument
-from icefarm.selectors.boards import NAMES, check_known, check_labels, narrowed, parse_boards, selects
+from icefarm.selectors.boards import (
+    LONGEST_LABEL,
+    NAMES,
+    check_known,
+    check_labels,
+    narrowed,
+    parse_boards,
+    selects,
+)
 from icefarm.selectors.language import DEEPEST, LONGEST, is_selector_name, parse, quoted
 
 BOARD = DeviceRecord(
@@ -48,6 +56,45 @@ def test_a_board_is_selected(text: str) -> None:
 )  # fmt: skip
 def test_a_board_is_not_selected(text: str) -> None:
     assert not selects(parse(text), BOARD)
+
+
+def test_a_board_is_selected_by_its_account() -> None:
+    assert selects(parse("account=ada"), board(client="ada/ga-7"))
+    assert not selects(parse("account"), BOARD)
+
+
+def test_a_board_is_selected_by_its_calibration_if_it_has_one() -> None:
+    calibration = BoardCalibration("c1", "square", 0.0, 31.5, 12.0, 0.1, 3.0, 0.5, 0.1, 0.2, 0.1, 40)
+    assert selects(parse("offset_ppm<20 and temperature in 20..40"), board(calibration=calibration))
+    assert not selects(parse("offset_ppm"), BOARD)
+
+
+@pytest.mark.parametrize(
+    ("text", "printed"),
+    [
+        ("lab in 1 .. 5", "lab in 1..5"),
+        ("lab in ( 1 ,3 )", "lab in (1, 3)"),
+        ("a and (b or c) and d", "a and (b or c) and d"),
+        ("a and (b and c)", "a and (b and c)"),
+        ("not (a and b)", "not (a and b)"),
+        ('lab="AND"', 'lab="AND"'),
+        ('note="a \\"b\\" \\\\ c"', 'note="a \\"b\\" \\\\ c"'),
+    ],
+)
+def test_a_selector_is_printed_as_it_is_written(text: str, printed: str) -> None:
+    assert str(parse(text)) == printed
+
+
+def test_numbers_are_equal_by_value_also_as_labels() -> None:
+    assert selects(parse("lab=3.0"), BOARD)
+    assert not selects(parse("lab=4.0"), BOARD)
+
+
+def test_what_is_closed_already_does_not_count_as_depth_nor_hide_it() -> None:
+    parse(" and ".join(["(lab)"] * (DEEPEST + 1)))
+    parse(f"(((lab) and {'(' * (DEEPEST - 3)}lab{')' * (DEEPEST - 3)}))")
+    with pytest.raises(InvalidArgument, match="more than 20 deep"):
+        parse(f"(((lab) and {'(' * (DEEPEST - 2)}lab{')' * (DEEPEST - 2)}))")
 
 
 def test_long_numbers_that_differ_in_the_last_digit_are_not_the_same() -> None:
@@ -148,6 +195,17 @@ def test_an_unknown_name_is_refused_with_the_names_that_there_are() -> None:
 def test_labels_that_no_board_can_have_are_refused(labels: dict[str, str | None]) -> None:
     with pytest.raises(InvalidArgument):
         check_labels(labels)
+
+
+def test_a_label_may_have_the_longest_name_that_is_allowed() -> None:
+    check_labels({"x" * LONGEST_LABEL: "3"})
+    with pytest.raises(InvalidArgument, match="the name of a label must be 1 to"):
+        check_labels({"x" * (LONGEST_LABEL + 1): "3"})
+
+
+def test_of_many_labels_an_error_names_some_and_counts_the_others() -> None:
+    with pytest.raises(InvalidArgument, match=r"label0, label1, .* and 7 more$"):
+        check_known(parse("lba=3"), {f"label{number}" for number in range(47)})
 
 
 def test_each_part_says_how_many_boards_it_leaves() -> None:
