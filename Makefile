@@ -113,8 +113,8 @@ pythons: $(RELEASE)/.installed
 oldest: $(RELEASE)/.installed
 	$(RELEASE)/bin/nox --session oldest -- $(SUITES)
 
-# Which modules, and by which tests: [tool.mutmut] of pyproject.toml. MUTANTS="icefarm.selectors.*" chooses some; so may
-# MUTANTS="--processes 1".
+# Which modules, and by which tests: [tool.mutmut] of pyproject.toml. MUTANTS="icefarm.selectors.*" chooses some,
+# MUTANTS="--every 10" one of ten.
 mutation: venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes --no-deps \
 		--requirement requirements/mutation.txt

@@ -1,11 +1,12 @@
 """Change the pure modules, one change at a time, and see whether the unit tests notice: ``make mutation``.
 
-mutmut makes the changes and runs the tests that reach each of them (``[tool.mutmut]`` of pyproject.toml says which
-modules and tests).  ``build/mutation.md`` has the score of each module, and each change that no test noticed.  Changes
-that change nothing are in ``tests/equivalent_changes.toml``, with the reason, and do not count.  Exits with 1 if fewer
-than `GOAL` per cent of the others were noticed.
+mutmut makes the changes, and `mutation_tries.py` runs the tests that reach each of them (``[tool.mutmut]`` of
+pyproject.toml says which modules and tests).  ``build/mutation.md`` has the score of each module, and each change that
+no test noticed.  Changes that change nothing are in ``tests/equivalent_changes.toml``, with the reason, and do not
+count.  Exits with 1 if fewer than `GOAL` per cent of the others were noticed.
 
-Names of changes (``icefarm.selectors.*``) choose some, and add to what was tried before; without names all begins anew.
+Names of changes (``icefarm.selectors.*``) choose some, and ``--every 10`` one of ten.  What was tried before counts as
+well, until ``--anew``.
 """
 
 from __future__ import annotations
@@ -135,18 +136,23 @@ def _lines(name: str) -> tuple[str, ...]:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run mutmut, write the page, and return the exit code."""
+    """Try the changes, write the page, and return the exit code."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("names", nargs="*", metavar="NAME", help="of changes, such as icefarm.selectors.*")
-    parser.add_argument("--processes", type=int, default=2, help="that try changes at the same time")
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", default=["*"], help="of changes, such as icefarm.selectors.*"
+    )
+    parser.add_argument("--every", type=int, default=1, help="try one change of so many")
+    parser.add_argument("--longest", type=float, default=1.0, help="seconds of a test that takes part")
+    parser.add_argument("--anew", action="store_true", help="forget what was tried before")
     options = parser.parse_args(arguments)
-    if not options.names:
+    if options.anew:
         shutil.rmtree(MUTANTS, ignore_errors=True)
-    mutmut = str(Path(sys.executable).with_name("mutmut"))
-    command = [mutmut, "run", "--max-children", str(options.processes), *options.names]
-    if subprocess.run(command, cwd=ROOT, check=False).returncode != 0:
-        print("mutmut failed", file=sys.stderr)
-        return 1
+    tries = [sys.executable, str(ROOT / "build_backend" / "mutation_tries.py")]
+    steps = (([*tries, "make"], ROOT), ([*tries, str(options.every), str(options.longest), *options.names], MUTANTS))
+    for command, directory in steps:
+        if subprocess.run(command, cwd=directory, check=False).returncode != 0:
+            print("changes can't be tried", file=sys.stderr)
+            return 1
     changes = judged(_tried(), equivalents(EQUIVALENTS.read_text(encoding="utf-8")))
     PAGE.parent.mkdir(exist_ok=True)
     PAGE.write_text(page(changes), encoding="utf-8")

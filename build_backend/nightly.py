@@ -74,7 +74,7 @@ def parts(python: str, seconds: int, minutes: int) -> tuple[Part, ...]:
         Part("oldest", "the same with the oldest packages that are allowed", ("make", "oldest"), 60, _PYTEST),
         Part("coverage", "lines and branches that the tests reach", ("make", "coverage"), 90, r"^(\d+)$"),
         Part(
-            "mutation", "changes to pure modules that the tests find", ("make", "mutation"), 180,
+            "mutation", "changes to pure modules that the tests find", ("make", "mutation", "MUTANTS=--anew"), 180,
             r"^(\d+ of \d+ .*)$",
         ),
         Part(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
+import subprocess
 import sys
 import time
 from collections.abc import Mapping
@@ -14,7 +16,7 @@ from pathlib import Path
 import pytest
 from attrs import Factory, frozen
 
-from build_backend import mutation, nightly, version
+from build_backend import mutation, mutation_tries, nightly, version
 
 ROOT = Path(__file__).resolve().parents[2]
 CHANGELOG = "# Changelog\n\n## Unreleased\n\n### Added\n- A thing.\n\n## 1.0.0 - 2026-11-29\n\n### Added\n- All.\n"
@@ -255,3 +257,44 @@ def test_each_change_that_is_said_to_change_nothing_is_of_a_function_that_there_
         assert f"def {name}(" in source, each
         assert all(line[1:].strip() in source for line in each.lines if line.startswith("-")), each
         assert each.why
+
+
+def test_the_fastest_tests_that_reach_a_change_come_first_and_long_ones_not_at_all() -> None:
+    reach = mutation_tries.Reach({"a.x_f": [0, 1, 2]}, {0: 0.5, 1: 0.1, 2: 9.0})
+    assert reach.of("a.x_f__mutmut_12", longest=1.0) == [1, 0]
+    assert reach.of("a.x_g__mutmut_1", longest=1.0) == []
+
+
+#: Changes of a function f: the first breaks it, the second does not, the third waits forever; nothing reaches g.
+TRIED = """
+import os, sys, time
+from pathlib import Path
+import pytest
+from build_backend import mutation_tries
+mutation_tries.AT_LEAST, mutation_tries.WAITS = 1, 1
+sys.modules["own"] = own = type(sys)("own")
+own.active, own.reached = "", set()
+def f():
+    if own.active == "stats":
+        own.reached.add("a.x_f")
+    if own.active == "a.x_f__mutmut_3":
+        time.sleep(600)
+    return own.active != "a.x_f__mutmut_1"
+own.f = f
+tries = mutation_tries.Tries(Path.cwd(), ["*_[1-3]"], 1, 60.0, lambda name: setattr(own, "active", name), own.reached)
+pytest.main(["-q", "-p", "no:cacheprovider"], plugins=[tries])
+"""
+
+
+def test_each_change_is_tried_in_a_process_that_ends(tmp_path: Path) -> None:
+    (tmp_path / "test_own.py").write_text("import own\n\ndef test_f():\n    assert own.f()\n")
+    names = [f"a.x_{name}__mutmut_{number}" for name, number in (("f", 1), ("f", 2), ("f", 3), ("f", 4), ("g", 1))]
+    (tmp_path / "a.py.meta").write_text(json.dumps({"exit_code_by_key": dict.fromkeys(names)}))
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    subprocess.run([sys.executable, "-c", TRIED], cwd=tmp_path, env=environment, check=True)
+    assert mutation.statuses(tmp_path) == {
+        "a.x_f__mutmut_1": "noticed",
+        "a.x_f__mutmut_2": "unnoticed",
+        "a.x_f__mutmut_3": "noticed",
+        "a.x_g__mutmut_1": "no tests",
+    }
