@@ -24,7 +24,7 @@ from icefarm.worker.usb.monitor import UsbMonitor
 
 __all__ = ["RealBoards", "Source", "VirtualBoards", "model_of"]
 
-#: What a model of another author is called; only its path is known.
+#: The name of any third-party model; only its path is known.
 OTHER_MODEL = "other"
 
 #: Seconds until virtual boards are restarted after their process ended: the first time, and the longest. After one that
@@ -56,7 +56,7 @@ class RealBoards:
     _log: Logger = Factory(partial(Logger, namespace="icefarm.worker"))
 
     async def images(self, _: Kinds) -> Images:
-        """Raises `NoImage` for a file that is none."""
+        """Raises `NoImage` for a file that is not an image."""
         if self._directory is None:
             return Images("real boards")
         found = images_in(self._directory, "real boards")
@@ -123,7 +123,7 @@ class VirtualBoards:
             try:
                 blocks = await image(self._reactor, name)
             except BoardsFailed:
-                # Another author's kind may need a firmware that only real boards have.
+                # A third-party kind may need a firmware that only real boards have.
                 self._log.warn("there is no firmware {name} for virtual boards", name=name)
                 continue
             found[name] = FirmwareImage(Firmware(name, version), blocks)

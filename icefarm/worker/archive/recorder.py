@@ -26,7 +26,7 @@ __all__ = ["GATHER", "SOON", "ArchiveLink", "Recorder", "ReservationRows", "Send
 WARNING = 60.0
 #: Seconds for which rows gather: a batch costs control and PostgreSQL as much by itself as a hundred rows do.
 GATHER = 2.0
-#: Seconds once a reservation has nothing in progress: who measured asks for it next.
+#: Seconds once a reservation has nothing in progress: its client is likely to read the archive next.
 SOON = 0.1
 #: Seconds until a batch that control could not store is sent again: the first time, and the longest; doubled each time.
 AGAIN_FIRST, AGAIN_LONGEST = 1.0, 15.0
@@ -50,7 +50,7 @@ class Sender:
     _link: ArchiveLink | None = None
     _timer: Any = None
     _sending: Deferred[Any] | None = None
-    #: Nothing more was about to come when rows were being sent already.
+    #: Nothing more was due, but rows were already being sent.
     _hurried: bool = False
     _pause: float = AGAIN_FIRST
     _trouble: str | None = None
@@ -75,7 +75,7 @@ class Sender:
             self._hurried = False
 
     def hurry(self) -> None:
-        """Nothing more is about to come: do not wait for it."""
+        """Nothing more is due: send without waiting."""
         self._hurried = self._sending is not None
         if self._timer is not None and self._timer.getTime() - self._clock.seconds() > SOON and self._trouble is None:
             self._timer.reset(SOON)
@@ -132,7 +132,7 @@ class Sender:
 
 @define(eq=False)
 class Recorder:
-    """Writes rows to the spool while control wants them.  Nothing of it ever disturbs an evaluation."""
+    """Writes rows to the spool while control wants them.  It never disturbs an evaluation."""
 
     clock: Any
     spool: Spool = Factory(MemorySpool)
@@ -208,5 +208,5 @@ class ReservationRows:
             return failure_row(self._reservation, note, evaluation_id, self.stamp, error, now)
         if isinstance(result, dict) and "evaluation_id" in result and "ended_at" in result:
             return self._measurements.row(note, result)
-        # Another author's kind may answer with anything; only measurements are archived.
+        # A third-party kind may answer with anything; only measurements are archived.
         return None

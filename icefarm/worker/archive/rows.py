@@ -111,7 +111,7 @@ class MeasurementRows:
         try:
             row = self._written(note, measured).encode("ascii")
         except (ValueError, RecursionError):
-            # A kind of another author may answer with what JSON has no form for.
+            # A third-party kind may answer with values that JSON cannot represent.
             return _encoded(self._fields(note, measured))
         return row if len(row) <= MAX_ROW else _encoded(self._fields(note, measured))
 
@@ -191,7 +191,7 @@ def _encoded(fields: list[Any]) -> bytes:
     try:
         row = _encode(fields).encode("ascii")
     except (ValueError, RecursionError):
-        # A kind of another author may answer with what JSON has no form for.
+        # A third-party kind may answer with values that JSON cannot represent.
         fields[_VALUE] = repr(fields[_VALUE])[:MAX_MESSAGE]
         row = _plainly(fields)
     return row if len(row) <= MAX_ROW else _shortened(fields, len(row))

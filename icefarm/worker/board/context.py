@@ -57,7 +57,7 @@ class WorkerContext:
     observer: Observer = Factory(Observer)
     #: Serials of the boards whose FPGA is loaded at half speed.
     slow_load: Collection[str] = ()
-    #: Where measurements go before they are answered.
+    #: Where measurements are written before they are returned.
     archive: Recorder = Factory(lambda self: Recorder(self.clock), takes_self=True)
     #: Whether each evaluation is logged, not only those that fail.
     follows_evaluations: bool = False

@@ -113,7 +113,7 @@ class ManagedBoard(BoardLife):
             self._past.extend(left.held())
 
     def _require(self, reservation: BoardReservation | SharedBoard) -> None:
-        """Say what a reservation requires; the board is reported too if others share it now."""
+        """Post what a reservation requires; the board is reported too if its sharers have changed."""
         want = s.DesiredState(reservation.assignment.reservation, reservation.kind.name, reservation.firmware)
         self.post(e.Assign(want))
 
@@ -183,7 +183,7 @@ class ManagedBoard(BoardLife):
         self._let_go("the worker stops")
 
     def was_held(self, client: str, reservation: str) -> bool:
-        """Tell whether that client's reservation was one of the last ones here."""
+        """Tell whether that reservation of the client was one of the last ones here."""
         return (client, reservation) in self._past
 
     def _let_go(self, reason: str) -> None:

@@ -54,9 +54,9 @@ __all__ = ["BoardDoor", "BoardProcedures", "EvaluationLists"]
 
 #: A sign of life, which the client of a board asks for before it waits on; the answer says what the worker knows.
 PING = "ping"
-#: Begins none of these evaluations any more: ``(reservation, evaluations)``, a list of ids.
+#: Begins none of these evaluations: ``(reservation, evaluations)``, a list of ids.
 WITHDRAW = "withdraw"
-#: Seconds for which the results of a session wait that calls no more.
+#: Seconds for which the worker keeps results of a session that has stopped calling.
 KEPT_FOR = 60.0
 
 #: Makes the elements of a list distinct: the client numbers them.
@@ -158,7 +158,7 @@ class EvaluationLists:
     _clock: Clock
     #: By serial: the boards that are offered in this session.
     doors: dict[str, BoardDoor] = Factory(dict)
-    #: The number of that session: what another one was sent is not known here.
+    #: The number of that session: bitstreams sent in another one are not known here.
     session: int | None = None
     _outboxes: dict[int, _Outbox] = Factory(dict)
     _log: Logger = Factory(partial(Logger, namespace="icefarm.worker"))
@@ -220,7 +220,7 @@ class EvaluationLists:
 
 
 def _arguments(args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[list[Mapping[str, Any]], bool, bool]:
-    """Check what a list is made of.  Raises `InvalidArgument`; what is in an evaluation is checked with it."""
+    """Check the arguments of a list.  Raises `InvalidArgument`; what is in an evaluation is checked with it."""
     given = {**dict(zip(_TAKEN, args, strict=False)), **kwargs}
     evaluations, wait, brief = given.pop("evaluations", None), given.pop("wait", True), given.pop("brief", False)
     if given or len(args) > len(_TAKEN):

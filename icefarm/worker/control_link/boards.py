@@ -40,7 +40,7 @@ AT_ONCE = 500
 SINGLY_AT_ONCE = 64
 
 Counters = tuple[int, int, int, BoardHealth]
-#: What of a report is not worth one by itself.
+#: Fields whose change alone is not reported at once.
 _counters: Callable[[DeviceReport], Counters] = attrgetter("evaluations", "failures", "retries", "health")
 
 
@@ -168,7 +168,7 @@ class BoardRegistrations:
         await gatherResults(offers, consumeErrors=True)
 
     async def withdraw(self, serial: str) -> None:
-        """Take back the procedures of a board that is not here any more."""
+        """Unregister the procedures of a board that is no longer here."""
         self.refused.pop(serial, None)
         self._lists.doors.pop(serial, None)
         registering = self.offered.pop(serial, None)
@@ -206,7 +206,7 @@ class BoardRegistrations:
             registration = await self.bus.register(procedures.prefix, procedures.handle, prefix=True, replace=True)
         except IcefarmError as error:
             self.offered.pop(serial, None)
-            # Of a session that is lost there is nothing to say: the next one offers all boards again.
+            # Errors of a lost session do not matter: the next one offers all boards again.
             if known and serial not in self.refused and not isinstance(error, LinkLost):
                 self.refused[serial] = str(error)
                 self._log.warn("nobody can call board {serial}: {why}", serial=serial, why=error)

@@ -21,7 +21,7 @@ class Settling:
     """Makes calls on boards wait until control has first said who holds them."""
 
     _clock: Any
-    #: Whether control has said so.
+    #: Whether control has said who holds the boards.
     settled: bool = False
     _waiting: list[Deferred[None]] = Factory(list)
 

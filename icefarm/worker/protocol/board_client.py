@@ -83,7 +83,7 @@ class BoardClient(PortProtocol):
 
     @pipeline.default
     def _make_pipeline(self) -> Pipeline:
-        # A board that did not notice that its port was closed may answer requests of before: their ids are others.
+        # A board that did not notice that its port was closed may answer earlier requests; those have other ids.
         ids = count(randrange(1, 2**31))
         return Pipeline(self._clock, self, self._tally, self._slower, ids)
 

@@ -22,7 +22,7 @@ from icefarm.kinds.circuit import Circuit
 
 __all__ = ["SMALLEST", "SMALLEST_ALONE", "CircuitDifference", "Held"]
 
-#: Bytes as sent from which on a circuit is worth a difference.  What is shorter is on the board within 27 ms even at
+#: Bytes as sent from which a circuit is worth a difference.  A shorter one reaches the board within 27 ms even at
 #: 0.6 MB/s, while the circuit before it is being loaded (35 ms) and measured.
 SMALLEST = 16_384
 #: The same for a circuit that is sent while nothing is loaded or measured, so that its transfer shows: 4 to 7 ms.
@@ -123,7 +123,7 @@ class Held:
             self._known.remove(buffer)
 
     def clear(self) -> None:
-        """It is not known any more what the board holds."""
+        """What the board holds is no longer known."""
         self._known.clear()
 
     def _of(self, id_: int) -> list[_Buffer]:

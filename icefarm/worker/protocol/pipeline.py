@@ -179,7 +179,7 @@ class Pipeline:
         return answer
 
     def take_back(self, keys: Container[str]) -> None:
-        """Let the board begin none of these evaluations any more; those that it has not begun fail with `TakenBack`.
+        """Withdraw evaluations: those that the board has not begun fail with `TakenBack`.
 
         Those that the board has in a buffer are cancelled there.  If that is lost on its way, they are carried out.
         """
@@ -241,7 +241,7 @@ class Pipeline:
         """Resend an evaluation, as the board's last one."""
         self.held.clear()
         if job.cancelled:
-            # Whatever was damaged, the board has it no more.
+            # Whatever was damaged, the board no longer has the evaluation.
             self._forget(job)
             return
         self._sent.remove(job)

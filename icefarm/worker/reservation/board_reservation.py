@@ -42,7 +42,7 @@ class BoardReservation:
 
     assignment: Assignment
     kind: Kind
-    #: The board, as it has it.
+    #: The board, as this reservation has it.
     measuring: Measuring
     _evaluations: Evaluations
     _rows: ReservationRows
@@ -134,7 +134,7 @@ class BoardReservation:
         return self if self.assignment.reservation == reservation else None
 
     def is_held_by(self, client: str) -> bool:
-        """Tell whether it is that client's."""
+        """Tell whether the client holds it."""
         return self.client == client
 
     def held(self) -> Sequence[tuple[str, str]]:

@@ -21,7 +21,7 @@ MANY = 4
 SPARE = 2
 #: Part of the time that the board took for the last evaluation, and the longest wait, in seconds.
 PART, LONGEST = 1 / 16, 0.05
-#: Results that wait for a client that does not ask for them; it gets older ones by calling again.
+#: Results kept for a client that does not ask for them; it gets older ones by repeating the evaluation.
 KEPT = 4096
 #: Bytes of a measurement beside its value, at most, and of each number of the value.
 MEASUREMENT_BYTES, NUMBER_BYTES = 2048, 9
@@ -83,7 +83,7 @@ class Collector:
 
 
 def _size(result: Mapping[str, Any]) -> int:
-    """Return how many bytes a result takes, at most; what only a kind of another author could answer is guessed."""
+    """Return how many bytes a result takes, at most; a guess for values that only third-party kinds return."""
     measured = result.get("measurement")
     value = measured.get("value") if isinstance(measured, Mapping) else measured
     if value is None or isinstance(value, int | float):
@@ -99,5 +99,5 @@ def _duration(result: Mapping[str, Any]) -> float:
     try:
         return float(measured["ended_at"] - measured["started_at"])  # type: ignore[index]
     except (KeyError, TypeError):
-        # A kind of another author may answer with anything.
+        # A third-party kind may answer with anything.
         return 0.0

@@ -52,7 +52,7 @@ class _Lane(Generic[T]):
 
 @define(eq=False)
 class DeficitRoundRobin(Generic[T]):
-    """What waits for a board, by account."""
+    """Evaluations that wait for a board, by account."""
 
     quantum: float = QUANTUM
     _lanes: dict[str, _Lane[T]] = Factory(dict)
@@ -81,7 +81,7 @@ class DeficitRoundRobin(Generic[T]):
         self._ring.setdefault(account, lane)
 
     def discard(self, account: str, unwanted: Callable[[T], bool]) -> list[T]:
-        """Take out what is not wanted any more of an account, and return it."""
+        """Remove unwanted evaluations of an account, and return them."""
         lane = self._ring.get(account)
         if lane is None:
             return []
@@ -92,12 +92,12 @@ class DeficitRoundRobin(Generic[T]):
         return gone
 
     def charge(self, account: str, seconds: float) -> None:
-        """Take board time from an account that it used beyond the costs of what it began."""
+        """Charge an account for board time that it used beyond the expected costs of its evaluations."""
         if account in self._lanes and self._ring:
             self._lanes[account].deficit -= seconds
 
     def next(self) -> T | None:
-        """Take out what is to be carried out next; None where nothing waits."""
+        """Take out the next evaluation to carry out; None if none waits."""
         passed = 0
         while self._ring:
             account, lane = next(iter(self._ring.items()))

@@ -48,7 +48,7 @@ class _Running:
     """An evaluation in progress and the calls that wait for it."""
 
     content: int
-    #: What the client noted of it.
+    #: The client's note about it.
     note: Any
     task: Deferred[Any] | None = None
     waiting: list[Deferred[Any]] = Factory(list)
@@ -60,7 +60,7 @@ class _Running:
         return waiter
 
     def leave(self) -> list[Deferred[Any]]:
-        """Return what waits for the result; nothing does any more."""
+        """Return the calls that wait for the result, and forget them."""
         waiting, self.waiting = self.waiting, []
         return waiting
 

@@ -116,7 +116,7 @@ class Measuring:
     kind: Kind
     firmware: Firmware
     context: ReservationContext
-    #: Whose it is.
+    #: Its client.
     account: str
     #: The kind's options and the provenance of results, which each measurement repeats.
     stamp: Mapping[str, Any]
@@ -207,7 +207,7 @@ class Measuring:
         }
 
     def _key(self, evaluation: Underway | None) -> str | None:
-        """Return under which key a measurement can be taken back.  Raises `Withdrawn` if it is not to be begun."""
+        """Return the key under which a measurement can be taken back.  Raises `Withdrawn` if it is not to be begun."""
         if evaluation is None or evaluation.begun:
             return None
         if evaluation.id in self._withdrawn:

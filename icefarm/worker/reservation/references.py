@@ -18,7 +18,7 @@ __all__ = ["measure_references"]
 
 #: The kind that measures.
 KIND = "pulsecount"
-#: Control keeps what they measured by itself.
+#: Not archived: control stores these measurements itself.
 _NOT_ARCHIVED = {"note": {"archive": False}}
 
 
@@ -37,7 +37,7 @@ async def measure_references(
         for circuit in circuits:
             found += await _measured(borrowed, circuit)
     except ReservationEnded:
-        # What there is counts.
+        # Keep the measurements made so far.
         pass
     finally:
         board.release(reservation, "its references are measured")

@@ -82,7 +82,7 @@ class SharedBoard:
             share.relabel(labels)
 
     async def start(self) -> None:
-        """Nothing is to be prepared: shareable kinds have no hook for that."""
+        """There is nothing to prepare: shareable kinds have no hook for it."""
 
     def attach(self, client: BoardClient) -> None:
         """The board is usable."""

@@ -58,7 +58,7 @@ class BoardTurns:
     #: That of the board, while it is usable.
     _pipeline: Pipeline | None = None
     _begun: int = 0
-    #: When the board last finished one that it carried out.
+    #: When the board last finished an evaluation.
     _last_end: float = 0.0
 
     def attach(self, pipeline: Pipeline) -> None:
@@ -68,11 +68,11 @@ class BoardTurns:
         self._pump()
 
     def detach(self) -> None:
-        """The board is unusable for now; what waits, waits on."""
+        """The board is unusable for now; waiting evaluations keep waiting."""
         self._pipeline = None
 
     def fail(self, why: str) -> None:
-        """The board won't be usable soon: nothing waits any more."""
+        """The board won't be usable soon: fail all waiting evaluations."""
         while (job := self._order.next()) is not None:
             job.answer.errback(BoardUnusable(why))
 
@@ -81,7 +81,7 @@ class BoardTurns:
         self._order.weigh(account, weight)
 
     def dismiss(self, account: str) -> None:
-        """Nothing of an account is to be carried out any more, and nothing of it waits."""
+        """An account stops sharing the board; none of its evaluations waits."""
         self._order.forget(account)
 
     def evaluate(
@@ -124,7 +124,7 @@ class BoardTurns:
         if self._pipeline is pipeline:
             self._begun -= 1
             if isinstance(result, Failure) and result.check(BoardUnusable):
-                # It fails all that it has; the rest waits for the board's return.
+                # It fails its evaluations; the others wait for the board's return.
                 self._pipeline = None
         # The board never waits for what follows the answer.
         self._pump()
