@@ -70,6 +70,10 @@ class Bus(Protocol):
     def router_url(self) -> str:
         """The URL of the router, as the farm gave it at the sign-in; empty where the farm has one router only."""
 
+    @property
+    def router_urls(self) -> frozenset[str]:
+        """The URLs of all routers of the farm, as control gave them at the sign-in."""
+
     async def call(
         self,
         procedure: str,

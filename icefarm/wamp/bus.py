@@ -93,6 +93,7 @@ class WampBus(Bus):
     _authid: str
     _session: int
     _router: str = ""
+    _routers: frozenset[str] = frozenset()
     _lost: str | None = None
     _on_lost: list[OnLost] = Factory(list)
     _log: Logger = Factory(partial(Logger, namespace="icefarm.wamp"))
@@ -108,6 +109,10 @@ class WampBus(Bus):
     @property
     def router_url(self) -> str:
         return self._router
+
+    @property
+    def router_urls(self) -> frozenset[str]:
+        return self._routers
 
     async def call(
         self,

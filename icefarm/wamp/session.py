@@ -63,7 +63,8 @@ class RouterSession(ApplicationSession):
     def onJoin(self, details: Any) -> None:
         self._limit.cancel()
         extra = details.authextra if isinstance(details.authextra, dict) else {}
-        self._bus = WampBus(self._clock, self, details.authid, details.session, str(extra.get("router", "")))
+        here, routers = str(extra.get("router", "")), frozenset(map(str, extra.get("routers", ())))
+        self._bus = WampBus(self._clock, self, details.authid, details.session, here, routers)
         if self._signed_in.called:  # Cancelled: nobody wants the session any more.
             self.abort_transport()
         else:

@@ -79,6 +79,7 @@ def test_a_client_at_either_router_evaluates_on_boards_of_both(farm: FarmProcess
     name = f"ada-{first}"
     with Farm(urls[first], name=name, token=token(farm, name)) as client, client.reserve(4) as boards:
         assert {record.router for record in boards.reservations} == {None, urls[1 - first]}
+        assert client._subject._link.router_urls == set(urls)
         assert workers_of(boards.evaluate([SQUARE] * 16)) == {"w", "w/w-2"}
 
 

@@ -13,7 +13,14 @@ from twisted.internet.defer import Deferred
 from icefarm.client.evaluation.payload import item_of
 from icefarm.client.evaluation.run import results_of
 from icefarm.client.session import RunPlan
-from icefarm.contract import ReservationRecord, Role, control_procedure, device_procedure, event_topic
+from icefarm.contract import (
+    ReservationRecord,
+    Role,
+    control_procedure,
+    device_prefix,
+    device_procedure,
+    event_topic,
+)
 from icefarm.control.rpc.elsewhere import only_here
 from icefarm.control.sessions.liveness import ROUTER_PATIENCE
 from icefarm.errors import NameInUse, NoSuchProcedure, Unavailable
@@ -320,3 +327,36 @@ def test_control_learns_the_state_of_the_farm_once_it_has_joined_all_routers(wor
     control._learn = noted  # type: ignore[method-assign]
     world.pass_time(30.0)
     assert learnt == [{ONE, TWO}]
+
+
+def test_a_worker_leads_no_client_to_a_router_that_is_none_of_the_farms(world: MemoryWorld) -> None:
+    (ada,) = world.clients
+    records = reserve(world, ada, 1, where=f"serial={A}")
+    made = len(ada.process.links)
+    worker = world.workers[0].process.link.bus
+    assert worker is not None
+
+    async def refuse(*_: Any) -> Any:
+        raise Unavailable("call it there", serial=A, router="https://elsewhere.example")
+
+    done(world, worker.register(device_prefix(A), refuse, prefix=True, replace=True), 1.0)
+    (result,) = done(world, _awaited(evaluating(ada, records, 1)), 60.0)
+    assert isinstance(result.error, Unavailable)
+    assert len(ada.process.links) == made
+
+
+def test_a_client_whose_first_link_comes_to_another_router_has_one_session_there(world: MemoryWorld) -> None:
+    (ada,) = world.clients
+    records = reserve(world, ada, 3)
+    evaluate(world, ada, records, 6)
+    first = ada.process.links[0]
+    # As a proxy does that spreads connections.
+    first.router = world.farm.routers[TWO]
+    assert first.bus is not None
+    first.bus.drop("cable cut")
+    world.pass_time(10.0)
+    assert names_at(world, TWO) == ["ada", "control", "w2"]
+    sessions = set(world.farm.routers[TWO].sessions)
+    assert evaluate(world, ada, records, 12) == {A, B, C}
+    assert set(world.farm.routers[TWO].sessions) == sessions
+    assert names_at(world, ONE) == ["ada", "control", "w1"]

@@ -80,7 +80,7 @@ class Absences:
             return False
         except IcefarmError as error:
             if isinstance(error, Unavailable) and "router" in error.fields:
-                return self._leases.redirected(lease, error)
+                return self._leases.redirected(lease, error, self._link.router_urls)
         if asked is not link:
             self._leases.moved(lease, None)
         return True

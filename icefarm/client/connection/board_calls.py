@@ -144,7 +144,7 @@ class BoardCalls:
             await retries.pause(error)
             return retries
         if isinstance(error, Unavailable):
-            if not self.leases.redirected(lease, error):
+            if not self.leases.redirected(lease, error, self._link.router_urls):
                 raise error
         elif isinstance(error, TimedOut):
             if await self._absences.is_served(lease):
@@ -236,7 +236,7 @@ class BoardCalls:
             try:
                 return await self._asked(lease, method, call, limit)
             except Unavailable as error:
-                if not self.leases.redirected(lease, error):
+                if not self.leases.redirected(lease, error, self._link.router_urls):
                     raise
                 return await self._asked(lease, method, call, limit)
         except IcefarmError as error:

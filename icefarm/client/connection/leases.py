@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from attrs import Factory, define, evolve, frozen
 
@@ -80,10 +80,13 @@ class Leases:
         lease = self.by_serial.get(serial)
         return None if lease is None else lease.record.router
 
-    def redirected(self, lease: Lease, error: Unavailable) -> bool:
-        """Learn from a refusal at which router a board is reached, and tell whether that is news."""
+    def redirected(self, lease: Lease, error: Unavailable, routers: Collection[str]) -> bool:
+        """Learn from a refusal at which of the farm's routers a board is reached, and tell whether that is news.
+
+        A worker may refuse a call, too: the client shows its token to none but the farm's ``routers``.
+        """
         router = error.fields.get("router")
-        return isinstance(router, str) and self.moved(lease, router)
+        return isinstance(router, str) and router in routers and self.moved(lease, router)
 
     def moved(self, lease: Lease, router: str | None) -> bool:
         """Note at which router a board is reached, and tell whether that is news."""

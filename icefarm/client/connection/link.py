@@ -101,6 +101,8 @@ class FarmLink:
     identity: str = field(init=False, default=Factory(lambda self: self.credentials.authid, takes_self=True))
     #: The farm's URL of the router at which it signed in last; empty where the farm has one only.
     router_url: str = field(init=False, default="")
+    #: Those of all routers of the farm.
+    router_urls: frozenset[str] = field(init=False, default=frozenset())
     #: The links to other routers, by URL.
     _others: dict[str, FarmLink] = field(init=False, factory=dict)
     _link: RunningLink | None = field(init=False, default=None)
@@ -240,7 +242,12 @@ class FarmLink:
         if self._signed_in_once:
             self._log.info("connected to {url} again", url=self.url)
         self._signed_in_once, self._last_refusal = True, None
-        self.bus, self.identity, self.router_url = bus, bus.authid, bus.router_url
+        self.bus, self.identity = bus, bus.authid
+        self.router_url, self.router_urls = bus.router_url, bus.router_urls
+        double = self._others.pop(bus.router_url, None)
+        if double is not None:
+            # A proxy has led this link to another router: one session there is enough, and the other would end it.
+            ensureDeferred(double.stop()).addErrback(self._beat_failed)
         self._schedule_beat(bus, 0.0)
         waiting, self._waiting = self._waiting, []
         for deferred in waiting:

@@ -312,11 +312,14 @@ def _listed(state: Presence, sessions: Sequence[Session], router: str, now: floa
     elsewhere = _but(state.sessions, router)
     after, effects = _welcome_back(evolve(state, sessions=elsewhere), _list(state, sessions, router, now))
     # While the router was away, its name may have become another one's at another router.
+    others = evolve(after, sessions=elsewhere)
+    names = {(session.role, session.name) for session in elsewhere.values()} | {key[:2] for key in others.admissions}
     taken = [
         session
         for key, session in after.sessions.items()
         if key not in elsewhere
-        and rival(evolve(after, sessions=elsewhere), session.role, session.name, session.instance)
+        and (session.role, session.name) in names
+        and rival(others, session.role, session.name, session.instance)
     ]
     after, more = _end(after, taken, "has a name that is another one's by now", now)
     return after, [*effects, *more]
@@ -328,7 +331,7 @@ def _but(sessions: Mapping[SessionKey, Session], router: str) -> dict[SessionKey
 
 def _list(state: Presence, sessions: Sequence[Session], router: str, now: float) -> Presence:
     """Start over at a router.  Silence while control was away does not count: all time limits restart."""
-    alone = not state.reached - {router}
+    alone, there = not state.reached - {router}, {session.key for session in sessions}
     fresh = evolve(
         state,
         sessions=_but(state.sessions, router),
@@ -339,7 +342,7 @@ def _list(state: Presence, sessions: Sequence[Session], router: str, now: float)
             else absence
             for key, absence in state.absences.items()
         },
-        ended=frozenset(key for key in state.ended if key[0] != router or key in {session.key for session in sessions}),
+        ended=frozenset(key for key in state.ended if key[0] != router or key in there),
         reached=state.reached | {router},
         away={
             other: now + ROUTER_PATIENCE if alone and until < inf else until

@@ -21,7 +21,7 @@ ONLY = ""
 class Routers:
     """Which routers are in reach, and at which one each worker is."""
 
-    #: The URLs at which clients reach them; the first one serves the page.
+    #: The URLs at which clients reach them, in the operator's order.
     names: tuple[str, ...] = (ONLY,)
     #: The sessions of control, by router, while it has them.
     buses: dict[str, Bus] = Factory(dict)
@@ -31,10 +31,6 @@ class Routers:
     def place(self, worker: str, router: str) -> None:
         """Note at which router a worker is."""
         self._of_worker[worker] = router
-
-    def of_worker(self, worker: str) -> str | None:
-        """Return the router at which a worker said hello last; None if it has not since control started."""
-        return self._of_worker.get(worker)
 
     def bus_of(self, worker: str) -> Bus:
         """Return the session at a worker's router.  Raises `LinkLost`."""

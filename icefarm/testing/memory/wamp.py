@@ -276,6 +276,10 @@ class MemoryBus(Bus):
     def router_url(self) -> str:
         return str(self.extra.get("router", ""))
 
+    @property
+    def router_urls(self) -> frozenset[str]:
+        return frozenset(self.extra.get("routers", ()))
+
     async def sign_in(self, ticket: str = "") -> None:
         """Sign in: control's authenticator decides.  Raises its error, and `LinkLost`."""
         await self._asked(partial(self._knock, ticket))

@@ -131,6 +131,7 @@ class Authenticator:
             extra["follows"] = True
         if asker.router:
             extra["router"] = asker.router
+            extra["routers"] = list(self.sessions.routers.names)
         # The router keeps the extra with the session, so that a restarted control knows instances and tokens; and
         # says it to the session, which needs to know at which of the farm's routers it is.
         return {"role": role, "authid": identity, "extra": extra}
