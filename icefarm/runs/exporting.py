@@ -41,19 +41,22 @@ async def exported(
 ) -> AsyncIterator[bytes]:
     """Yield the file of a run; ``first`` is the first page of its lines; ``find`` has its circuits, if they are to."""
     writer, page, circuits = PackageWriter(manifest), first, set[str]()
-    while True:
-        writer.add_lines(page["lines"].encode())
-        yield writer.taken()
-        if find is not None:
-            circuits.update(sha256 for sha256 in _digests(page["lines"]) if sha256 is not None)
-        if page["next"] is None:
-            break
-        page = await ask(page["next"])
-    if find is not None:
-        for sha256 in sorted(circuits):
-            writer.add_circuit(sha256, await find(sha256))
+    try:
+        while True:
+            writer.add_lines(page["lines"].encode())
             yield writer.taken()
-    writer.end()
+            if find is not None:
+                circuits.update(sha256 for sha256 in _digests(page["lines"]) if sha256 is not None)
+            if page["next"] is None:
+                break
+            page = await ask(page["next"])
+        if find is not None:
+            for sha256 in sorted(circuits):
+                writer.add_circuit(sha256, await find(sha256))
+                yield writer.taken()
+    finally:
+        # Also where a page or a circuit is missing: an open zip complains when it is forgotten.
+        writer.end()
     yield writer.taken()
 
 

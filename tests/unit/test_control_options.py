@@ -35,6 +35,14 @@ def test_what_is_not_said_has_its_default() -> None:
     assert parsed["router-ticket"] == "secret"
 
 
+def test_circuits_that_are_kept_have_a_size() -> None:
+    assert options(*NEEDED)["archive-circuits"] == 200.0
+    assert options(*NEEDED, "--archive-circuits", "0")["archive-circuits"] == 0.0
+    for wrong in ("-1", "nan", "inf", "much"):
+        with pytest.raises(usage.UsageError, match=f"must be a number of megabytes, 0 for none, not '{wrong}'"):
+            options(*NEEDED, "--archive-circuits", wrong)
+
+
 def test_the_environment_serves_as_well() -> None:
     parsed = options(
         environment={

@@ -7,16 +7,19 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from threading import current_thread
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 from twisted.internet.task import Clock
 
+from icefarm.bitstream import Bitstream, from_file
 from icefarm.cli import main
 from icefarm.client.evaluation.run_report import CALL_LIMIT, GATHER, MOST_WAITING, PAUSE, RunNotes, RunReporter
 from icefarm.client.evaluation.tasks import Item, Task
 from icefarm.client.placement import Spread
+from icefarm.client.runs import circuit_folder
 from icefarm.contract import RunRecord, RunReport
 from icefarm.errors import Busy, InvalidArgument, NoSuchProcedure, UnknownRun
 from icefarm.runs.numbers import position_of
@@ -115,6 +118,28 @@ def test_a_run_that_is_unknown_or_of_another_experiment_is_said_to_be(farm: Farm
             client.experiment("other").run(cited.id)
         with pytest.raises(InvalidArgument, match="8 to 64 hexadecimal digits"):
             client.archived_run("ga-7")
+
+
+def test_a_folder_of_circuits_is_read_outside_the_thread_that_keeps_the_session(
+    farm: FarmInMemory, cited: RunRecord, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: set[str] = set()
+
+    def read(path: Path) -> Bitstream:
+        threads.add(current_thread().name)
+        return from_file(path)
+
+    monkeypatch.setattr(circuit_folder, "from_file", read)
+    with farm.client(name="reader") as client:
+        run = client.archived_run(cited.id)
+        with Package.open(run.export(tmp_path / "run.zip", circuits=Path(CIRCUITS[0]).parent)) as package:
+            assert len(package.circuits) == 3
+        with pytest.raises(InvalidArgument, match="has no circuit with the SHA-256"):
+            (tmp_path / "empty").mkdir()
+            run.export(tmp_path / "other.zip", circuits=tmp_path / "empty")
+    assert threads
+    # The client's reactor runs in a thread of that name.
+    assert threads.isdisjoint({current_thread().name, "icefarm-client"})
 
 
 def test_an_export_that_cannot_be_written_leaves_nothing(farm: FarmInMemory, cited: RunRecord, tmp_path: Path) -> None:
