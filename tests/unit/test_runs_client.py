@@ -134,8 +134,8 @@ def test_a_folder_of_circuits_is_read_outside_the_thread_that_keeps_the_session(
         run = client.archived_run(cited.id)
         with Package.open(run.export(tmp_path / "run.zip", circuits=Path(CIRCUITS[0]).parent)) as package:
             assert len(package.circuits) == 3
+        (tmp_path / "empty").mkdir()
         with pytest.raises(InvalidArgument, match="has no circuit with the SHA-256"):
-            (tmp_path / "empty").mkdir()
             run.export(tmp_path / "other.zip", circuits=tmp_path / "empty")
     assert threads
     # The client's reactor runs in a thread of that name.

@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 
 from icefarm.concurrency.rate_limit import RateLimit
 from icefarm.errors import IcefarmError, UnknownBitstream
-from icefarm.worker.archive.rows import MeasurementRows, Note, failure_row
+from icefarm.worker.archive.rows import Note, failure_row, measurement_row
 from icefarm.worker.archive.spool import BATCH_BYTES, Batch, MemorySpool, Spool
 
 __all__ = ["GATHER", "SOON", "ArchiveLink", "Recorder", "ReservationRows", "Sender"]
@@ -181,7 +181,6 @@ class ReservationRows:
     _reservation: str
     #: What its failures have in common: board, kind, options, firmware.
     stamp: Mapping[str, Any] = Factory(dict)
-    _measurements: MeasurementRows = Factory(lambda self: MeasurementRows(self._reservation), takes_self=True)
     _log: Logger = Factory(partial(Logger, namespace="icefarm.worker"))
 
     def keep(self, evaluation_id: str, note: Note, result: Any) -> None:
@@ -207,6 +206,6 @@ class ReservationRows:
             now = self._recorder.clock.seconds()
             return failure_row(self._reservation, note, evaluation_id, self.stamp, error, now)
         if isinstance(result, dict) and "evaluation_id" in result and "ended_at" in result:
-            return self._measurements.row(note, result)
+            return measurement_row(self._reservation, note, result)
         # A third-party kind may answer with anything; only measurements are archived.
         return None

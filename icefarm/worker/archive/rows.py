@@ -8,18 +8,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from functools import lru_cache, partial
-from json.encoder import encode_basestring_ascii
+from functools import lru_cache
 from math import isfinite
 from typing import Any
 
-from attrs import Factory, define, frozen
+from attrs import frozen
 
 from icefarm.contract import ARCHIVE_FIELDS, MAX_CIRCUIT_NAME, MAX_LABELS, NAME_RULE, valid_name
 from icefarm.errors import IcefarmError, InvalidArgument
-from icefarm.text.repeated_json import RepeatedJson
 
-__all__ = ["MAX_ROW", "MeasurementRows", "Note", "failure_row", "note_from_wire"]
+__all__ = ["MAX_ROW", "Note", "failure_row", "measurement_row", "note_from_wire"]
 
 #: Bytes of a row.  Boards' answers are shorter; a kind of another author may answer with anything, and a client may
 #: note long labels.  The spool reads no longer ones back, and loses what comes after them.
@@ -87,72 +85,21 @@ def _check_labels(labels: Any) -> None:
             raise InvalidArgument("note: labels must have text for names, and text or finite numbers as values")
 
 
-_encode = json.JSONEncoder(allow_nan=False, default=repr, separators=(",", ":"), check_circular=False).encode
+def measurement_row(reservation: str, note: Note, measured: Mapping[str, Any]) -> bytes:
+    """Return the row of a measurement (the fields of `icefarm.contract.Measurement`).
 
-
-@define(eq=False)
-class MeasurementRows:
-    """Writes the rows of one reservation's measurements; what row after row has is written once."""
-
-    _reservation: str
-    #: What a measurement says of its board and firmware, and that as JSON, in three places of the row.
-    _board: tuple[Any, ...] = ()
-    _begin: str = ""
-    _middle: str = ""
-    _end: str = ""
-    _options: RepeatedJson = Factory(partial(RepeatedJson, _encode))
-    _labels: RepeatedJson = Factory(partial(RepeatedJson, _encode))
-
-    def row(self, note: Note, measured: Mapping[str, Any]) -> bytes:
-        """Return the row of a measurement (the fields of `icefarm.contract.Measurement`).
-
-        Its attempt is the latest call that it answers, by which the archive tells it from what other boards measured.
-        """
-        try:
-            row = self._written(note, measured).encode("ascii")
-        except (ValueError, RecursionError):
-            # A third-party kind may answer with values that JSON cannot represent.
-            return _encoded(self._fields(note, measured))
-        return row if len(row) <= MAX_ROW else _encoded(self._fields(note, measured))
-
-    def _written(self, note: Note, measured: Mapping[str, Any]) -> str:
-        get = measured.get
-        board = (
-            get("serial"), get("kind"), get("firmware"), get("firmware_version"), get("origin"), get("board_labels"),
-            get("calibration"),
-        )  # fmt: skip
-        if board != self._board:
-            self._learn(board)
-        options, labels = get("options"), note.labels
-        return (
-            f"[{_json(get('evaluation_id'))},{self._begin},"
-            f"{self._options.json(options) if options.__class__ is dict else _json(options)},"
-            f"{_json(get('value'))},null,null,{_json(get('sha256'))},{_json(note.circuit)},{_json(note.experiment)},"
-            f"{'null' if labels is None else self._labels.json(labels)},{self._middle},{_json(get('window_us'))},"
-            f"{_json(get('load_us'))},{_json(get('temperature_c'))},{_json(get('sequence'))},"
-            f"{_json(_attempt(note, measured))},{_json(get('started_at'))},{_json(get('ended_at'))},{self._end}]"
-        )
-
-    def _learn(self, board: tuple[Any, ...]) -> None:
-        serial, kind, firmware, version, origin, labels, calibration = board
-        self._begin = ",".join(map(_json, (self._reservation, serial, kind)))
-        self._middle = ",".join(map(_json, (firmware, version, origin)))
-        self._end = ",".join(map(_json, (labels or None, calibration)))
-        self._board = board
-
-    def _fields(self, note: Note, measured: Mapping[str, Any]) -> list[Any]:
-        get = measured.get
-        return [
-            get("evaluation_id"), self._reservation, get("serial"), get("kind"), get("options"), get("value"), None,
-            None, get("sha256"), note.circuit, note.experiment, note.labels, get("firmware"), get("firmware_version"),
+    Its attempt is the latest call that it answers, by which the archive tells it from what other boards measured.
+    """
+    get = measured.get
+    return _encoded(
+        [
+            get("evaluation_id"), reservation, get("serial"), get("kind"), get("options"), get("value"), None, None,
+            get("sha256"), note.circuit, note.experiment, note.labels, get("firmware"), get("firmware_version"),
             get("origin"), get("window_us"), get("load_us"), get("temperature_c"), get("sequence"),
-            _attempt(note, measured), get("started_at"), get("ended_at"), get("board_labels") or None,
+            max(get("attempt") or 1, note.attempt), get("started_at"), get("ended_at"), get("board_labels") or None,
             get("calibration"),
-        ]  # fmt: skip
-
-
-def _attempt(note: Note, measured: Mapping[str, Any]) -> int:
-    return max(measured.get("attempt") or 1, note.attempt)
+        ]
+    )  # fmt: skip
 
 
 def failure_row(
@@ -173,18 +120,7 @@ def failure_row(
 _VALUE, _ERROR, _MESSAGE = (ARCHIVE_FIELDS.index(name) for name in ("value", "error", "message"))
 #: What may be long, and what stands in its place if it is left out.
 _MAY_BE_LONG: Mapping[str, Any] = {"value": None, "labels": None, "options": {}}
-
-
-def _json(value: Any) -> str:
-    """Return a value as JSON.  Raises ValueError for a number that is not finite."""
-    kind = value.__class__
-    if kind is str:
-        return str(encode_basestring_ascii(value))
-    if value is None:
-        return "null"
-    if kind is int or (kind is float and isfinite(value)):
-        return repr(value)
-    return _encode(value)
+_encode = json.JSONEncoder(allow_nan=False, default=repr, separators=(",", ":"), check_circular=False).encode
 
 
 def _encoded(fields: list[Any]) -> bytes:
