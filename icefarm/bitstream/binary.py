@@ -128,7 +128,7 @@ def _arranged_body(body: bytes) -> bytes:
 
 
 def _arranged(walk: Walk) -> bytes:
-    """Return what a walk was through, in the order of `icepack`.  Raises `WrongBinary`."""
+    """Return the bytes that a walk went through, in the order of `icepack`.  Raises `WrongBinary`."""
     body = walk.body
     cram = [body[content] for content in walk.cram]
     bram = [b"".join(body[content] for content in bank) for bank in walk.bram_banks]
@@ -229,7 +229,7 @@ def _uses_block_ram(cram: Sequence[bytes | memoryview]) -> bool:
 
 @cache
 def _block_ram_bytes() -> list[tuple[Callable[[Any], tuple[int, ...]], list[int]]]:
-    """Return for each CRAM bank what takes the bytes with such bits out of it, and their masks."""
+    """Return for each CRAM bank a getter of the bytes with such bits, and their masks."""
     return [(itemgetter(*(at for at, _ in bits)), [mask for _, mask in bits]) for bits in _block_ram_bits()]
 
 

@@ -45,7 +45,7 @@ class Bitstream:
     data: bytes = field(repr=False)
     #: Its owner's name for it, such as the file's path.
     name: str | None = field(default=None, eq=False)
-    #: What a person should know of how it was read, about "it"; None if there is nothing to say.
+    #: A remark about how it was read, as the end of a sentence about "it"; None if there is none.
     note: str | None = field(default=None, eq=False, repr=False)
     #: SHA-256 of ``data``, hexadecimal.
     sha256: str = field(init=False, eq=False)

@@ -23,7 +23,7 @@ __all__ = ["made_up_asc", "made_up_bitstream"]
 
 
 def made_up_bitstream(seed: int, sparseness: int = 6) -> Bitstream:
-    """Return the bitstream with number ``seed``: the same on every machine, another one for another seed.
+    """Return the bitstream with number ``seed``: the same on every machine, different for each seed.
 
     One configuration bit in 2 ** ``sparseness`` is set; LZ4 gains nothing up to 2, and makes 4 kB of it at 10.
     """

@@ -25,7 +25,7 @@ __all__ = ["COMPRESSED_LIMIT", "best_difference", "compress", "decompress", "dif
 COMPRESSED_LIMIT = LENGTH + LENGTH // 255 + 16
 #: Bytes that are compared at a time, and where they differ.
 _LARGE, _SMALL = 4096, 512
-#: Bytes that are the same, and from which on two runs are shorter than one.
+#: Equal bytes in a row from which two runs are shorter than one.
 _APART = bytes(3)
 #: Bytes of a number, at most.
 _NUMBER = 3
@@ -120,9 +120,9 @@ def _number(number: int) -> bytes:
 
 
 def restored(delta: bytes, base: bytes) -> bytes:
-    """Return the bitstream whose difference from ``base`` it is.
+    """Return the bitstream that the difference makes of ``base``.
 
-    Raises `InvalidBitstream` if it is none.  Whether the bitstream is the right one, its SHA-256 tells.
+    Raises `InvalidBitstream` if it is not a difference.  Only its SHA-256 shows whether the bitstream is the right one.
     """
     data, at, end = bytearray(base), 0, 0
     while at < len(delta):

@@ -231,7 +231,7 @@ def load_kinds(builtin: Iterable[type], log: Logger, found: Iterable[EntryPoint]
         try:
             kind = kind_of(entry.load())
         except Exception:
-            # Another author's package: its errors must not stop the worker.
+            # A third-party package: its errors must not stop the worker.
             log.failure("device kind {name} ({value}) skipped", name=entry.name, value=entry.value)
             continue
         if kind.name in kinds:

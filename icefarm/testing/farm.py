@@ -53,7 +53,7 @@ def _evaluate_without_note(
     """What a worker took before there was an archive."""
 
 
-#: Arguments of reserve in a version whose farms take no boards from anybody.
+#: Arguments of reserve in a version whose farms never ask for boards back.
 _RESERVE_ARGUMENTS = 9
 _EVALUATE_WITHOUT_NOTE = CheckedFunction.of(_evaluate_without_note)
 
@@ -108,7 +108,7 @@ class MemoryFarm:
     answering: bool = True
     #: Raised at each sign-in of a client.
     refusal: IcefarmError | None = None
-    #: What is known of boards; each result names the first calibration of its board.
+    #: Calibrations of boards; each result names the first one of its board.
     calibrations: list[Calibration] = Factory(list)
     readings: list[Reading] = Factory(list)
     _kept: dict[tuple[str, str], Any] = Factory(dict)
@@ -126,7 +126,7 @@ class MemoryFarm:
         self.worker = await self.another_worker("w1", *self.serials)
 
     async def another_worker(self, name: str, *serials: str) -> MemoryBus:
-        """Have another process serve some boards, until its session is dropped."""
+        """Let another process serve some boards, until its session is dropped."""
         worker = self.router.join(name, Role.WORKER)
         lists = EvaluationLists(self.router.clock, session=worker.session)
         for serial in serials:

@@ -39,7 +39,7 @@ __all__ = ["FarmInMemory"]
 
 #: Seconds for the boards to appear, and to become available again.
 START_LIMIT = 20.0
-#: Seconds that a client that is gone keeps its boards.
+#: Seconds for which a disconnected client keeps its boards.
 GRACE = 2.0
 #: The URL given to the client; nothing listens there.
 URL = "http://127.0.0.1:8080"

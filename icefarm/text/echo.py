@@ -9,7 +9,7 @@ from icefarm.errors import IcefarmError
 
 __all__ = ["MOST", "without_echo"]
 
-#: Characters of what was asked that an error repeats.
+#: Characters of a request that an error repeats.
 MOST = 100
 #: Texts of a request that are looked for in its error, and the depth to which they are.
 LOOKED_AT, DEEP = 20_000, 8
@@ -51,7 +51,7 @@ def _texts(value: object, depth: int) -> Iterator[str]:
 
 
 def _cut(text: str, texts: list[str]) -> str:
-    """Shorten what a text repeats: from the first word of the request in it to the last."""
+    """Shorten the part of a text that repeats the request, from its first word to its last."""
     if len(text) <= MOST:
         return text
     spans = [span for each in texts if each for span in _spans(text, each)]

@@ -223,7 +223,7 @@ class WampBus(Bus):
             raise LinkLost() from None
 
     def _largest_message(self) -> str:
-        """Return what the router says that it takes; RawSocket's own limit otherwise."""
+        """Return the limit that the router states; else RawSocket's own limit."""
         transport = getattr(self._wamp, "_transport", None)
         return f"{getattr(transport, '_max_len_send', None) or 2**24:,}"
 
@@ -246,7 +246,7 @@ class WampBus(Bus):
             case "wamp.error.authorization_failed":
                 return NoSuchProcedure(f"{what}: control, which decides who may do that, is not connected just now")
             case "wamp.error.no_such_session" | "wamp.error.no_such_subscription":
-                # Of the router's own wamp.session.* and wamp.subscription.*: it ended between two questions.
+                # From the router's own wamp.session.* and wamp.subscription.*: the session ended between two calls.
                 return NoSuchProcedure(f"{what}: the router has no such session or subscription")
             case "wamp.error.not_authorized":
                 return NotAuthorized(f"the router does not allow it: {what}")
@@ -271,7 +271,7 @@ class WampBus(Bus):
             self._log.failure("{procedure} failed", procedure=procedure)
             answer = InternalError()
         if not self._wamp.is_connected():
-            # Nobody is there to be answered.  Autobahn drops a result then, but fails to send an error.
+            # The caller is gone.  Autobahn drops a result then, but fails to send an error.
             return None
         if isinstance(answer, CancelledError):
             raise answer

@@ -50,7 +50,7 @@ class RouterUrl:
 
     @property
     def keeps_secrets(self) -> bool:
-        """Whether nobody on the way can read along: TLS, or a way that stays on this host."""
+        """Whether nobody on the way can read the messages: TLS, or a way that stays on this host."""
         return self.tls or not self.host or is_loopback(self.host)
 
     def reach(self) -> None:

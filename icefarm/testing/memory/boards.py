@@ -27,7 +27,7 @@ from icefarm.worker.protocol.messages import Failure as Failed
 __all__ = ["MemoryBoard", "MemoryHardware", "memory_images"]
 
 _BLOCK = 512
-#: What an EVALUATE begins with (docs/protocol.md).
+#: The head of an EVALUATE (docs/protocol.md).
 _FRONT = struct.Struct("<BBHI")
 
 
@@ -115,7 +115,7 @@ class MemoryBoard:
     garble: int = 0
     asked: list[int] = Factory(list)
     evaluating: list[Frame] = Factory(list)
-    #: What it holds, the latest last: of each EVALUATE that waits, is carried out, or was answered with RESULT.
+    #: Bitstreams that it holds, the latest last: of each EVALUATE that waits, runs, or was answered with RESULT.
     held: list[Frame] = Factory(list)
     #: Ends the first of them.
     timer: Any = None

@@ -29,7 +29,7 @@ class MemoryBookings:
         return Calendar(tuple(each for each in self.sorted() if each.ended_at is None), dict(self.groups))
 
     def sorted(self) -> list[BookingRecord]:
-        """Return all that ever were, the first to begin first."""
+        """Return all bookings, also ended ones, the first to begin first."""
         return sorted(self._bookings.values(), key=lambda each: (each.starts_at, each.created_at))
 
     def book(

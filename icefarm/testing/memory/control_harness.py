@@ -100,11 +100,11 @@ class RecordingWorker:
     left: bool = False
     #: It plugs in virtual boards on demand, as many as this says.
     pool: PoolRecord | None = None
-    #: The labels of boards that it was told of.
+    #: The labels of boards, as control sent them.
     labels: dict[str, dict[str, str]] = Factory(dict)
     #: It takes orders for many boards at once; one of an earlier version does not.
     lists: bool = True
-    #: Keeps the time for such an order; None: it takes as long as it takes.
+    #: Limits the time of such an order; None: no limit.
     clock: Any = None
     #: Boards whose last report did not get through; it is resent when control is back.
     unsent: set[str] = Factory(set)
@@ -415,7 +415,7 @@ class MemoryControl:
         return await self.client(account if name is None else name, instance=instance, ticket=token)
 
     def operator(self, name: str = "op") -> MemoryClient:
-        """Let an operator in, without the question of tokens."""
+        """Sign an operator in, without a token."""
         return MemoryClient(self.router.join(name, Role.OPERATOR, "op"))
 
     async def worker(self, name: str, *serials: str) -> RecordingWorker:

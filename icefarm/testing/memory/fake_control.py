@@ -26,7 +26,7 @@ __all__ = ["RecordingControl", "allow_all", "let_in"]
 
 
 async def allow_all(_: Caller, __: str, args: Sequence[Any], ___: Mapping[str, Any]) -> dict[str, Any]:
-    """Let every worker do what any worker may (handler of `AUTHORIZER`); whose a board is does not matter."""
+    """Let every worker do what any worker may (handler of `AUTHORIZER`), for boards of others too."""
     _, uri, action, _ = args
     allowed = any(
         getattr(grant, action) and (uri == grant.uri or (grant.prefix and uri.startswith(grant.uri)))
@@ -150,5 +150,5 @@ class RecordingControl:
 
 
 async def let_in(_: Any, __: str, args: Any, ___: Any) -> dict[str, str]:
-    """Authenticate anybody, in the role that is asked for."""
+    """Authenticate anybody, in the requested role."""
     return {"role": args[2]["authextra"]["role"]}

@@ -45,10 +45,10 @@ class _Outcomes:
 
 @define(eq=False)
 class MemoryProcess:
-    """What runs in it is not started yet when it is returned; `link` is what it made last."""
+    """Its methods return services that are not started yet; `link` is the last link that it made."""
 
     router: MemoryRouter
-    #: Of all that runs in it: the test's, the reactor, or a `MortalClock` for a process that can be killed.
+    #: The clock of all services in it: the test's, the reactor, or a `MortalClock` for a process that can be killed.
     clock: Any
     #: The farm's other routers, by URL.
     others: Mapping[str, MemoryRouter] = Factory(dict)
@@ -129,7 +129,7 @@ class MemoryProcess:
     def connect(
         self, _: Clock, url: str, name: str, *, token: str, role: Role, patience: Patience, **__: Any
     ) -> ClientSession:
-        """Do what `icefarm.client.session.connect` does, for the faces of the client."""
+        """Stand in for `icefarm.client.session.connect`, for the faces of the client."""
         return self.client(name, role=role, token=token, patience=patience, url=url)
 
     def vanish(self, *, silently: bool = False) -> None:

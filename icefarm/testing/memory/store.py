@@ -462,7 +462,7 @@ class MemoryStore(Store):
         return held
 
     def _recount(self, own: str) -> None:
-        """Those who share a board have changed, or for how long they do."""
+        """The clients that share a board have changed, or the time for which they do."""
         parts, now = self._within[own], self.clock.seconds()
         if not parts:
             reason = "nobody shares the board any more"
@@ -544,7 +544,7 @@ class MemoryStore(Store):
         return self._active(client=client, worker=worker)
 
     def all_reservations(self) -> list[ReservationRecord]:
-        """Return the reservations of clients that there are and were."""
+        """Return all reservations of clients, also ended ones."""
         return [self._shown(one) for one in self._reservations.values() if one.client]
 
     async def reservation(self, id: str) -> ReservationRecord | None:

@@ -102,7 +102,7 @@ class MemoryRouter:
     #: All connections, including those that have not signed in; pending calls.
     _connections: set[MemoryBus] = Factory(set)
     _calls: set[_Call] = Factory(set)
-    #: The numbers of what is subscribed to: (URI, whether that is a prefix).
+    #: The numbers of subscriptions: (URI, whether that is a prefix).
     _subscribed: dict[tuple[str, bool], int] = Factory(dict)
     #: Messages on their way, and when the last of them arrives.
     _ways: dict[tuple[str, int], deque[Callable[[], object]]] = Factory(lambda: defaultdict(deque))
@@ -211,7 +211,7 @@ class MemoryRouter:
                 self._log.failure("the handler of {topic} failed", topic=topic)
 
     def _note_subscriptions(self) -> None:
-        """Say what is subscribed to now for the first time, and what no longer."""
+        """Report URIs that have their first subscriber now, and those that have lost their last."""
         now = {(entry.uri, entry.prefix) for entry in self.subscriptions}
         for key in [key for key in self._subscribed if key not in now]:
             self._meta("wamp.subscription.on_delete", [0, self._subscribed.pop(key)])
@@ -344,7 +344,7 @@ class MemoryBus(Bus):
             self._be_lost(reason)
 
     def vanish(self, *, silently: bool = False) -> None:
-        """Vanish as when the process is killed: it does nothing any more, and its own handlers are not called.
+        """Vanish as when the process is killed: it stops acting, and its own handlers are not called.
 
         ``silently``: as when its machine has lost power, so that the router does not learn of it either.
         """
@@ -643,7 +643,7 @@ class MemoryLink(Service):
         return succeed(None)
 
     def vanish(self, *, silently: bool = False) -> None:
-        """Be gone as when the process is killed; see `MemoryBus.vanish`."""
+        """Vanish as when the process is killed; see `MemoryBus.vanish`."""
         self.running = False
         self._stop_trying()
         for bus in (self.bus, self._knocking):
