@@ -295,6 +295,16 @@ def to_wire(record: Any) -> dict[str, Any]:
     return result
 
 
+def _hints(function: Callable[..., Any]) -> Mapping[str, Any]:
+    """Return a function's annotations; those of methods are kept, as every farm in a test asks for them again."""
+    return _hints_of_method(function.__func__) if inspect.ismethod(function) else get_type_hints(function)
+
+
+@cache
+def _hints_of_method(function: Callable[..., Any]) -> Mapping[str, Any]:
+    return get_type_hints(function)
+
+
 @attrs.frozen
 class CheckedFunction:
     """A function whose arguments are checked against its annotations when they come from outside."""
@@ -311,7 +321,7 @@ class CheckedFunction:
         """
         signature = inspect.signature(function)
         parameters = list(signature.parameters.values())[skip:]
-        hints = get_type_hints(function)
+        hints = _hints(function)
         for parameter in parameters:
             if parameter.name not in hints:
                 raise TypeError(f"{function.__qualname__}: parameter {parameter.name!r} has no annotation")

@@ -50,19 +50,26 @@ class HttpApi:
     identity: HttpIdentity
     perform: Perform
     requests: WaitingRequests
-    _description: dict[str, Any] = field(factory=description)
+    #: The farm's URL from outside, if a proxy is in front of it.
+    public_url: str | None = None
+    _description: dict[str, Any] | None = field(init=False, default=None)
 
     def knows(self, path: str) -> bool:
         """Tell whether a path is the API's: all under ``/api``, and those of icefarm 0.1.x."""
         old = ENDPOINTS.get(path)
         return path == BASE or path.startswith(f"{BASE}/") or (old is not None and old.old)
 
+    def _described(self) -> dict[str, Any]:
+        if self._description is None:
+            self._description = description(self.public_url)
+        return self._description
+
     async def answer(self, request: ApiRequest) -> ApiAnswer:
         """Answer a request.  Errors are answers too."""
         try:
             if request.path == BASE + DESCRIPTION:
                 _check_method(request, "GET")
-                return ApiAnswer(200, self._description)
+                return ApiAnswer(200, self._described())
             if request.path == BASE + SIGN_IN:
                 _check_method(request, "GET")
                 return ApiAnswer(200, _sign_in(self.identity))

@@ -21,7 +21,6 @@ from icefarm.control.archive.postgres import PostgresArchive
 from icefarm.control.http.api import HttpApi
 from icefarm.control.http.auth import HttpIdentity
 from icefarm.control.http.limited_answer import LimitedAnswer
-from icefarm.control.http.openapi import description
 from icefarm.control.http.resource import ApiResource
 from icefarm.control.http.site import FarmView, site
 from icefarm.control.http.waiting import WaitingRequests
@@ -66,7 +65,7 @@ def http_api(control: Control) -> HttpApi:
     """Return the HTTP API over control's procedures."""
     identity = HttpIdentity(control.settings.sign_in, control.credentials, control.sessions)
     requests = WaitingRequests(control.perform, control.store, control.clock)
-    return HttpApi(identity, control.perform, requests, description(control.settings.public_url))
+    return HttpApi(identity, control.perform, requests, control.settings.public_url)
 
 
 class ControlProcess(Service):
