@@ -121,8 +121,8 @@ async def test_hears_of_the_end_of_a_process():
 def outcomes(text: str, directory: Path) -> tuple[dict[str, list[str]], str]:
     """Run a file of tests, and return the outcomes of each, and the output."""
     (directory / "test_it.py").write_text(text)
-    plugins = ("-p", "reactor_guard", "-p", "no:cacheprovider", "-p", "no:icefarm", "-p", "no:xdist")
-    command = [sys.executable, "-m", "pytest", "-rA", *plugins, "test_it.py"]
+    plugins = [f"-pno:{name}" for name in ("cacheprovider", "icefarm", "randomly", "xdist")]
+    command = [sys.executable, "-m", "pytest", "-rA", "-p", "reactor_guard", *plugins, "test_it.py"]
     environment = {**os.environ, "PYTHONPATH": str(TESTS), "PYTEST_ADDOPTS": ""}
     done = subprocess.run(
         command, cwd=directory, env=environment, capture_output=True, text=True, timeout=LIMIT, check=False
