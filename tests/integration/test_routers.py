@@ -83,6 +83,17 @@ def test_a_client_at_either_router_evaluates_on_boards_of_both(farm: FarmProcess
         assert workers_of(boards.evaluate([SQUARE] * 16)) == {"w", "w/w-2"}
 
 
+def test_a_client_that_calls_a_board_at_the_wrong_router_is_led_to_the_right_one(
+    farm: FarmProcess, urls: list[str]
+) -> None:
+    with Farm(farm.url, name="dan", token=token(farm, "dan")) as client, client.reserve(4) as boards:
+        leases = client._subject.boards.leases
+        for lease in list(leases.by_serial.values()):
+            leases.moved(lease, None)
+        assert workers_of(boards.evaluate_each([SQUARE])) == {"w", "w/w-2"}
+        assert {lease.record.router for lease in leases.by_serial.values()} == {None, urls[1]}
+
+
 def test_a_router_that_is_killed_takes_its_own_boards_for_a_while_and_no_others(farm: FarmProcess) -> None:
     with Farm(farm.url, name="bob", token=token(farm, "bob")) as client, client.reserve(4) as boards:
         assert workers_of(boards.evaluate([SQUARE] * 8)) == {"w", "w/w-2"}
