@@ -8,15 +8,17 @@ from __future__ import annotations
 import zlib
 from collections import Counter
 from collections.abc import Callable, Coroutine
+from functools import cache, partial
 from itertools import count
 from typing import Any, NamedTuple
 
-from attrs import Factory, define, field
+from attrs import Factory, define, field, frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
+from twisted.python.failure import Failure
 
 from bench.circuits import Form, circuit
-from icefarm.bitstream import made_up_bitstream
+from icefarm.bitstream import Bitstream, made_up_bitstream
 from icefarm.client.connection.patience import Patience
 from icefarm.client.evaluation.payload import item_of
 from icefarm.client.evaluation.results import Result
@@ -39,19 +41,34 @@ from icefarm.worker.control_link.link import WorkerIdentity
 from icefarm.worker.flash.images import Images
 from icefarm.worker.service import Worker
 
-__all__ = ["CIRCUITS", "ClientProcess", "MemoryWorld", "WorkerProcess"]
+__all__ = ["ClientProcess", "MemoryWorld", "WorkerProcess"]
 
 #: Seconds that clients outlast, that boards evaluate, and that clients go on without a farm.
 GRACE = 3.0
 EVALUATION = 0.2
 PATIENCE = Patience(connect=60.0, retry=60.0)
-#: Two sparse ones, and two dense relatives, of which one travels as its difference from the other.
-CIRCUITS = [
-    *(made_up_bitstream(number, sparseness=20) for number in range(2)),
-    *(circuit(number, Form.RELATED) for number in range(2)),
-]
-#: What boards get of them.
-_LOADED = [Admission().admit(circuit.data).payload for circuit in CIRCUITS]
+#: How many circuits each client has, which no other has.
+CIRCUITS = 3
+
+
+@frozen
+class OwnCircuit:
+    """A circuit of one client."""
+
+    data: Bitstream
+    #: What boards get of it.
+    loaded: bytes
+
+
+@cache
+def circuits_of(client: int) -> list[OwnCircuit]:
+    """Return the circuits of a client, by its number.
+
+    One is sparse; two are dense and relatives, of which one travels as its difference from the other.
+    """
+    relatives = [circuit(2 * client + number, Form.RELATED) for number in range(CIRCUITS - 1)]
+    made = [made_up_bitstream(client, sparseness=14), *relatives]
+    return [OwnCircuit(each, Admission().admit(each.data).payload) for each in made]
 
 
 def pulses_of(serial: str, payload: bytes) -> int:
@@ -142,8 +159,8 @@ class ClientProcess:
     clock: Clock
     router: MemoryRouter
     name: str
-    #: Its own, so that a measurement made for somebody else is seen.
-    window: float
+    #: Its window and its circuits are its own, so that what is measured for somebody else is seen.
+    number: int
     #: What must not happen, as sentences; failures in the code.
     faults: list[Any]
     #: The farm's routers, by URL.
@@ -157,6 +174,10 @@ class ClientProcess:
     errors: Counter[str] = Factory(Counter)
     _starts: Any = Factory(lambda: count(1))
     _numbers: Any = Factory(lambda: count(1))
+
+    @property
+    def window(self) -> float:
+        return 0.01 * (1 + self.number)
 
     def start(self) -> None:
         instance = f"start {next(self._starts)}"
@@ -189,6 +210,11 @@ class ClientProcess:
         self.life.die()
         self.process.vanish(silently=silently)
         self.doing.clear()
+
+    def stall(self, seconds: float) -> None:
+        """Let all that it says be late by some seconds."""
+        if self.link.bus is not None:
+            self.router.stall(self.link.bus, seconds)
 
     def experiment(
         self, amount: int, items: int, *, wait: bool = False, timeout: float | None = None, shared: bool = False
@@ -240,7 +266,8 @@ class ClientProcess:
         answers: Counter[int] = Counter()
         run = self.session.run(RunPlan(list(by_serial)), by_serial)
         try:
-            given = [item_of(number, bitstream=CIRCUITS[number % len(CIRCUITS)]) for number in range(items)]
+            circuits = [each.data for each in circuits_of(self.number)]
+            given = [item_of(number, bitstream=circuits[number % CIRCUITS]) for number in range(items)]
             async for result in results_of(run, given):
                 answers[result.source] += 1
                 self._check(result)
@@ -258,7 +285,7 @@ class ClientProcess:
             return
         self.values += 1
         measured = result.measurement
-        expected = pulses_of(measured.serial, _LOADED[result.source % len(CIRCUITS)])
+        expected = pulses_of(measured.serial, circuits_of(self.number)[result.source % CIRCUITS].loaded)
         if (measured.value, measured.options["window"]) != (expected, self.window):
             self.faults.append(f"{self.name} got what it had not asked for: {measured}")
 
@@ -313,8 +340,16 @@ class MemoryWorld:
     router: MemoryRouter = field(init=False)
 
     def _board(self, serial: str) -> MemoryBoard:
-        pulses = lambda payload: pulses_of(serial, payload)  # noqa: E731
+        pulses = partial(self._measured, serial)
         return MemoryBoard(self.clock, serial, lambda _: None, plugged=True, takes=EVALUATION, pulses=pulses)
+
+    def _measured(self, serial: str, payload: bytes, window_us: int) -> int:
+        """A board measures a circuit: it must be one of the client whose reservation has that window."""
+        for client in self.clients:
+            own = any(payload == circuit.loaded for circuit in circuits_of(client.number))
+            if own and window_us != round(client.window * 1e6):
+                self.faults.append(f"{serial} measured a circuit of {client.name} for somebody else")
+        return pulses_of(serial, payload)
 
     @property
     def all_boards(self) -> list[MemoryBoard]:
@@ -337,6 +372,17 @@ class MemoryWorld:
         if not self.farm.life.alive:
             self.farm.start_control()
 
+    def take_away(self, serial: str) -> None:
+        """Let an operator end the reservation of a board, if control can be reached."""
+        operator = self.farm.operator()
+
+        def ended(result: Any) -> None:
+            operator.bus.drop("done")
+            if isinstance(result, Failure) and not isinstance(result.value, IcefarmError):
+                self.faults.append(result)
+
+        Deferred.fromCoroutine(operator.call("end_any", [serial])).addBoth(ended)
+
     def heal(self) -> None:
         """Whatever was wrong is right again, and messages arrive at once; dead clients stay dead."""
         self._take(0.001)
@@ -354,9 +400,7 @@ class MemoryWorld:
 
     def new_client(self, name: str) -> ClientProcess:
         """Start one more client, which nothing has happened to."""
-        client = ClientProcess(
-            self.clock, self.router, name, 0.01 * (1 + len(self.clients)), self.faults, self.farm.routers
-        )
+        client = ClientProcess(self.clock, self.router, name, len(self.clients), self.faults, self.farm.routers)
         self.clients.append(client)
         client.start()
         return client

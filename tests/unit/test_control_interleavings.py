@@ -10,7 +10,7 @@ import os
 from collections.abc import Sequence
 from itertools import cycle
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from memory_world import ClientProcess, MemoryWorld, WorkerProcess
 
@@ -34,6 +34,8 @@ DONE_BY_CLIENTS = (
 DONE_TO_CLIENTS = ("kill client", "unplug client", "start client", "cut client")
 DONE_TO_WORKERS = ("kill worker", "unplug worker", "start worker", "restart worker", "cut worker")
 DONE_TO_BOARDS = ("pull out", "plug in", "silent", "cdone", "repair")
+#: Parts of `LATE_CALLS` alone.
+STALL, TAKE_AWAY = "stall client", "take away"
 DONE_TO_OTHERS = (
     *(
         "kill control",
@@ -58,11 +60,11 @@ STEPS = st.tuples(
 def act(world: MemoryWorld, step: str, which: int) -> None:
     """Let one thing happen."""
     client, worker = world.clients[which % 3], world.workers[which % 2]
-    if step in (*DONE_BY_CLIENTS, *DONE_TO_CLIENTS):
+    if step in (*DONE_BY_CLIENTS, *DONE_TO_CLIENTS, STALL):
         act_on_client(client, step, which)
     elif step in DONE_TO_WORKERS:
         act_on_worker(worker, step, which)
-    elif step in DONE_TO_BOARDS:
+    elif step in (*DONE_TO_BOARDS, TAKE_AWAY):
         board = world.all_boards[which % 3]
         if step == "pull out" and board.plugged:
             board.unplug()
@@ -70,6 +72,8 @@ def act(world: MemoryWorld, step: str, which: int) -> None:
             board.plug()
         elif step == "repair":
             board.faults.clear()
+        elif step == TAKE_AWAY:
+            world.take_away(board.serial)
         elif step in ("silent", "cdone"):
             board.faults.add(step)
     else:
@@ -93,6 +97,8 @@ def act_on_client(client: ClientProcess, step: str, which: int) -> None:
                 client.end()
             case "cut client":
                 cut(client, which)
+            case _ if step == STALL:
+                client.stall(ABSENCES[which % len(ABSENCES)])
             case _:
                 client.kill(silently=False)
 
@@ -152,6 +158,16 @@ def check_whole(world: MemoryWorld) -> None:
     assert control.parts.termination._due == {}
 
 
+#: Boards are given to others while calls of the client that had them are on their way: the worker must refuse these.
+LATE_CALLS = [
+    ("experiment", 11, 1.0),
+    *(("experiment in line", 10, 0.0), ("experiment in line", 9, 0.1)),
+    (STALL, 2, 0.3),
+    *((TAKE_AWAY, board, 0.0) for board in range(3)),
+]
+
+
+@example(LATE_CALLS, [0.001], (ONLY,))
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(STEPS, max_size=25), st.lists(st.sampled_from(DELAYS), min_size=1, max_size=30), ROUTERS)
 def test_after_any_history_all_is_answered_once_and_everybody_agrees(

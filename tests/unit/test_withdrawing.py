@@ -48,7 +48,7 @@ class Line:
         self.bench = Bench(patient=True, buffers=self.buffers, pulses=self._carried_out)
         self.bench.greet()
 
-    def _carried_out(self, payload: bytes) -> int:
+    def _carried_out(self, payload: bytes, _: int) -> int:
         self.executed[payload.decode()] += 1
         return 100
 

@@ -109,8 +109,9 @@ class MemoryBoard:
     takes: float = 0.0
     #: The latest version of the protocol that it speaks.
     protocol: int = PROTOCOL_VERSION
-    #: The pulses of a circuit, as sent to the board, or as made of a difference; each further repeat gives one more.
-    pulses: Callable[[bytes], int] = lambda _: 100
+    #: The pulses of a circuit, as sent to the board or as made of a difference, within a window in µs; each further
+    #: repeat gives one more.
+    pulses: Callable[[bytes, int], int] = lambda _, __: 100
     #: How many of the next answers are damaged.
     garble: int = 0
     asked: list[int] = Factory(list)
@@ -275,7 +276,7 @@ class MemoryBoard:
         (parameters,) = struct.unpack_from("<H", frame.payload, 2)
         # The default firmware takes no parameters, and measures nothing.
         window_us, repeats = struct.unpack_from("<IH", frame.payload[8 : 8 + parameters]) if parameters else (0, 0)
-        pulses = self.pulses(frame.payload[8 + parameters :])
+        pulses = self.pulses(frame.payload[8 + parameters :], window_us)
         head = struct.pack("<IIQIIhH", self.sequence, 34_600, 5, window_us * repeats, 0, 2500, 0)
         counts = b"".join(struct.pack("<II", pulses + n, window_us) for n in range(repeats))
         self._reply(FrameType.RESULT, frame.id, head + counts)

@@ -180,6 +180,11 @@ class MemoryRouter:
         # The first of the timers takes the first message.
         self.clock.callLater(arrival - now, lambda: self._ways[way].popleft()())
 
+    def stall(self, bus: MemoryBus, seconds: float) -> None:
+        """Let what a session sends from now on arrive no earlier than in so many seconds; it hears as before."""
+        way = ("up", bus.session)
+        self._arrivals[way] = max(self.clock.seconds() + seconds, self._arrivals.get(way, 0.0))
+
     def _callee(self, uri: str) -> _Entry | None:
         found = [entry for entry in self.procedures if entry.matches(uri)]
         return max(found, key=lambda entry: (not entry.prefix, len(entry.uri)), default=None)
