@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred
 from icefarm.bus import Caller
 from icefarm.contract import Role, control_procedure
 from icefarm.control.rpc.pacing import REFUSED, SAVED
-from icefarm.control.sessions.limits import AccountLimits, parse_limits
+from icefarm.control.sessions.limits import AccountLimits, FarmLimits, checked_limits, parse_limits
 from icefarm.control.sessions.sign_in.authenticator import SignInPolicy
 from icefarm.control.sessions.sign_in.tokens import token_hash
 from icefarm.control.sessions.tracker import BARRED
@@ -316,3 +316,18 @@ async def test_an_account_whose_session_was_ended_waits_and_other_accounts_do_no
     await farm.control.sessions.admit(Role.CLIENT, "bob", "x")
     farm.pass_time(BARRED)
     await farm.control.sessions.admit(Role.CLIENT, "ada/another", "x")
+
+
+def test_a_limit_that_is_reached_says_what_the_account_has_and_asks_for() -> None:
+    limits = FarmLimits(AccountLimits(boards=4))
+    limits.check("ada/ga-7", "boards", 3)
+    with pytest.raises(LimitReached, match=r"account 'ada' has 4 of at most 4 .*boards.*; an operator sets") as one:
+        limits.check("ada/ga-7", "boards", 4)
+    assert "asks for" not in one.value.message
+    with pytest.raises(LimitReached, match=r"has 3 of at most 4 .* and asks for 2 more"):
+        limits.check("ada", "boards", 3, 2)
+
+
+def test_an_unknown_limit_is_refused_with_those_that_there_are() -> None:
+    with pytest.raises(InvalidArgument, match=r"there is no limit 'bords'; there are .*boards, "):
+        checked_limits({"bords": 3})

@@ -23,6 +23,7 @@ from icefarm.control.sessions.events import (
     Revoked,
     RouterAway,
     Session,
+    StillMissing,
     Ticked,
     Welcomed,
 )
@@ -58,6 +59,21 @@ def test_a_client_is_back_with_each_new_session_and_a_worker_never() -> None:
 def test_a_silent_worker_is_killed_and_lost() -> None:
     _, effects = run((0, Joined(WORKER)), (SILENCE, Ticked()))
     assert [type(effect) for effect in effects] == [Kill, SessionEnded, WorkerLost]
+
+
+def test_a_client_that_was_away_already_is_gone_when_its_own_time_is_over() -> None:
+    away = (10, StillMissing("ada", 5, 40))
+    assert run(away, (44, Ticked()))[1] == []
+    assert [type(effect) for effect in run(away, (45, Ticked()))[1]] == [ClientGone]
+
+
+def test_who_is_here_is_a_matter_of_role_and_name() -> None:
+    state, _ = run((0, Joined(CLIENT)), (0, Joined(WORKER)))
+    assert (state.client_is_here("ada"), state.client_is_here("w1"), state.client_is_here("bob")) == (
+        True,
+        False,
+        False,
+    )
 
 
 def test_a_heartbeat_keeps_a_worker() -> None:
