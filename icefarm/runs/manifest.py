@@ -15,7 +15,7 @@ from icefarm.errors import InvalidArgument
 from icefarm.runs.canonical import canonical, canonical_text, digest, moment
 from icefarm.runs.numbers import index_of
 
-__all__ = ["FORMAT", "LISTED", "MOST_BYTES", "Summary", "checked_manifest", "line_of", "missing_in"]
+__all__ = ["FORMAT", "LISTED", "MOST_BYTES", "CountedResult", "Summary", "checked_manifest", "line_of", "missing_in"]
 
 #: The form of manifests and lines; another one gets another number.
 FORMAT = "icefarm run 1"
@@ -109,6 +109,11 @@ class _Board:
         }
 
 
+#: What is left of a result that was counted: its evaluation's id, which bitstream of the run it is of, that one's
+#: SHA-256, and its line.  The garbage collector passes over plain tuples of texts, of which thousands may wait.
+CountedResult = tuple[str, int | None, str | None, bytes]
+
+
 @define
 class Summary:
     """What all results of a run amount to; they are added in the order of their evaluations' ids."""
@@ -126,17 +131,26 @@ class Summary:
 
     def add(self, row: Mapping[str, Any]) -> bytes:
         """Add a result, and return its line, with the line's end."""
+        counted = self.count(row)
+        self.append(counted)
+        return counted[-1]
+
+    def count(self, row: Mapping[str, Any]) -> CountedResult:
+        """Count a result, whose turn in the order may be later: `append` takes what this returns, in order."""
         index = index_of(row["evaluation_id"])
-        line = _line(row, index)
-        self._lines.update(line)
         self._count(row)
-        if index is None or index != self._index:
-            self._index = index
-            self._list(row["sha256"])
         begin, end = row["started_at"] or row["ended_at"], row["ended_at"]
         self.first = begin if self.first is None or begin < self.first else self.first
         self.last = end if self.last is None or end > self.last else self.last
-        return line
+        return row["evaluation_id"], index, row["sha256"], _line(row, index)
+
+    def append(self, result: CountedResult) -> None:
+        """Add a result that was counted to the lines and circuits."""
+        _, index, sha256, line = result
+        self._lines.update(line)
+        if index is None or index != self._index:
+            self._index = index
+            self._list(sha256)
 
     def _count(self, row: Mapping[str, Any]) -> None:
         board = self._boards.get(row["serial"])

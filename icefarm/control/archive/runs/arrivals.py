@@ -26,7 +26,7 @@ from attrs import Factory, define
 from icefarm.contract import account_of
 from icefarm.control.archive.interface import Stored
 from icefarm.control.archive.rows import ArchiveRow
-from icefarm.runs.manifest import Summary
+from icefarm.runs.manifest import CountedResult, Summary
 from icefarm.runs.numbers import index_of
 
 __all__ = ["MOST_ROWS", "MOST_RUNS", "WINDOW", "Arrivals", "RunSoFar"]
@@ -38,8 +38,6 @@ STEP = 256
 #: Rows of all runs that wait, at about 1 kB each, and runs that are known.
 MOST_ROWS, MOST_RUNS = 32_768, 4096
 
-#: A row that waits: its evaluation's id, its worker, and itself.
-_Waiting = tuple[str, str, ArchiveRow]
 _id_of = itemgetter(0)
 
 
@@ -48,7 +46,7 @@ class RunSoFar:
     """The rows of a run that have arrived."""
 
     _summary: Summary = Factory(Summary)
-    _waiting: list[_Waiting] = Factory(list)
+    _waiting: list[CountedResult] = Factory(list)
     #: The evaluation that was summed up last.
     _last: str = ""
     #: A row came too late, or twice.
@@ -62,11 +60,11 @@ class RunSoFar:
     @property
     def rows(self) -> int:
         """All rows."""
-        return self._summary.results + self._summary.failed + len(self._waiting)
+        return self._summary.results + self._summary.failed
 
     def add(self, worker: str, row: ArchiveRow) -> None:
         """Add a row."""
-        self._waiting.append((row.evaluation_id, worker, row))
+        self._waiting.append(self._summary.count(_result(worker, row)))
 
     def settle(self) -> None:
         """Sum up what has waited for long enough."""
@@ -88,10 +86,11 @@ class RunSoFar:
 
     def _sum_up(self, count: int) -> None:
         some, self._waiting = self._waiting[:count], self._waiting[count:]
-        for id, worker, row in some:
+        for result in some:
+            id = result[0]
             self._wrong = self._wrong or id <= self._last
             self._last = id
-            self._summary.add(_result(worker, row))
+            self._summary.append(result)
 
 
 def _result(worker: str, row: ArchiveRow) -> dict[str, Any]:
