@@ -14,5 +14,6 @@ those rows.  A client that was lost says nothing: its run ends with its reservat
 workers, which are connected, have delivered what is in their spools (`closing`, pure).  A row that is later than that
 is in the archive, and not in the run.
 
-Everything that is needed is in the database, so a control that was restarted goes on where the last one stopped.
+Everything that is needed is in the database, so a control that was restarted goes on where the last one stopped.  To
+save reading a run back, control sums it up while its rows arrive (`arrivals`, pure).
 """
