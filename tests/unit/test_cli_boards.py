@@ -57,7 +57,7 @@ def test_a_farm_without_calibrations_says_when_boards_measure() -> None:
     farm.answers["calibration"] = []
     done = farm.run("boards", "compare")
     assert done.exit_code == 0
-    assert "boards measure when nobody has reserved them" in done.stderr
+    assert "boards calibrate when they have been free for a minute" in done.stderr
 
 
 def test_the_status_and_the_list_of_boards_show_suspects() -> None:

@@ -49,7 +49,8 @@ async def ask(after: str | None, form: str) -> Mapping[str, Any]:
     else:
         lines = [",".join(field(value) for value in each.values()) for each in some]
     data = "".join(line + "\n" for line in lines).encode()
-    return {"data": data, "next": str(begin + 1), "more": begin + 2 < len(RESULTS)}
+    more = begin + 2 < len(RESULTS)
+    return {"fields": list(RESULT_FIELDS), "data": data, "next": str(begin + 1), "more": more}
 
 
 async def here(function: Callable[..., bytes], *args: Any) -> bytes:
