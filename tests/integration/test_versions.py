@@ -196,10 +196,12 @@ def test_a_client_goes_on_while_control_and_then_its_worker_are_upgraded(
 ) -> None:
     arguments = ("--boards", "0", "--listen", f"127.0.0.1:{free_port()}", "--crossbar", find_crossbar(None))
     before, after = (FarmProcess(place / "data", arguments, python=str(pythons[each])) for each in ("old", "new"))
+    # Results that are not in the archive yet outlive their worker.
+    spool = ("--spool", str(place / "spool"))
     with ExitStack() as farm, ExitStack() as worker:
         farm.enter_context(before).wait_until_ready()
         url = before.url
-        worker.enter_context(_worker(pythons["old"], url, place))
+        worker.enter_context(_worker(pythons["old"], url, place, *spool))
         with OwnProcess([str(pythons["old"]), "-P", "-c", UNINTERRUPTED, url, str(place), *CIRCUITS], cwd=place) as own:
             client = _Client(own, place)
             client.wait_for_more()
@@ -207,7 +209,7 @@ def test_a_client_goes_on_while_control_and_then_its_worker_are_upgraded(
             farm.enter_context(after).wait_until_ready()
             client.wait_for_more()
             worker.close()
-            worker.enter_context(_worker(pythons["new"], url, place))
+            worker.enter_context(_worker(pythons["new"], url, place, *spool))
             client.wait_for_more()
             results = client.end()
         wait_until(lambda: int(_run(pythons["new"], ARCHIVED, place, url)) == results, "all results in the archive")
