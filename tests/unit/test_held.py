@@ -339,7 +339,7 @@ def test_a_circuit_whose_base_has_just_failed_is_sent_whole(line: Line) -> None:
 
 
 def test_a_board_of_version_1_gets_whole_circuits() -> None:
-    bench = Bench(protocol=1, pulses=len)
+    bench = Bench(protocol=1, pulses=lambda circuit, _: len(circuit))
     bench.greet()
     for which in (0, 1, 0):
         answer = bench.result(bench.board.pipeline.evaluate(CIRCUITS[which], PARAMETERS, 1.0, True))
@@ -348,7 +348,7 @@ def test_a_board_of_version_1_gets_whole_circuits() -> None:
 
 
 def test_a_board_that_holds_less_than_it_should_gets_whole_circuits() -> None:
-    bench = Bench(pulses=crc32)
+    bench = Bench(pulses=lambda circuit, _: crc32(circuit))
     bench.greet()
     bench.peer.faults.add("forgets")
     for which in (0, 1, 2, 0):
@@ -358,7 +358,7 @@ def test_a_board_that_holds_less_than_it_should_gets_whole_circuits() -> None:
 
 
 def test_a_board_whose_memory_is_bad_gets_the_whole_circuit_and_has_that_counted(monkeypatch: Any) -> None:
-    bench = Bench(pulses=crc32)
+    bench = Bench(pulses=lambda circuit, _: crc32(circuit))
     bench.greet()
     bench.result(bench.board.pipeline.evaluate(DENSE, PARAMETERS, 1.0, True))
     monkeypatch.setattr("icefarm.worker.protocol.held.crc32", lambda _: 0)

@@ -7,7 +7,7 @@ from itertools import cycle
 from typing import Any
 
 import pytest
-from memory_world import CIRCUITS, ClientProcess, MemoryWorld
+from memory_world import CIRCUITS, ClientProcess, MemoryWorld, circuits_of
 from twisted.internet.defer import Deferred
 
 from icefarm.client.evaluation.payload import item_of
@@ -59,7 +59,8 @@ def evaluating(client: ClientProcess, records: dict[str, ReservationRecord], ite
 
     async def run() -> list[Any]:
         run = client.session.run(RunPlan(list(records)), records)
-        given = [item_of(number, bitstream=CIRCUITS[number % len(CIRCUITS)]) for number in range(items)]
+        circuits = [each.data for each in circuits_of(client.number)]
+        given = [item_of(number, bitstream=circuits[number % CIRCUITS]) for number in range(items)]
         return [result async for result in results_of(run, given)]
 
     return Deferred.fromCoroutine(run())
