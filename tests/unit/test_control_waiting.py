@@ -7,6 +7,7 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
+from attrs import Factory, define
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pytest_twisted import ensureDeferred
@@ -15,10 +16,12 @@ from twisted.internet.defer import CancelledError, Deferred
 
 from icefarm.contract import DeviceReport, DeviceStatus, ReservationRecord, control_procedure
 from icefarm.control.reservations.queue import GIVEN_UP, RETURN
+from icefarm.control.reservations.reservations import PROBATION
 from icefarm.control.scheduling import fair_queue
 from icefarm.control.scheduling.fair_queue import KEEP_AFTER
 from icefarm.control.scheduling.placement import ReservationRequest
 from icefarm.control.storage.interface import State
+from icefarm.control.wiring.service import ControlSettings
 from icefarm.errors import InvalidArgument, LinkLost, TimedOut, Unavailable
 from icefarm.testing.memory.control_harness import LIMIT, MemoryClient, MemoryControl
 from icefarm.testing.memory.store import MemoryStore
@@ -433,6 +436,74 @@ async def test_a_call_that_ends_while_it_lines_up_leaves_nothing_in_the_queue() 
     waiting.cancel()
     farm.pass_time(5.0)
     assert farm.store._queue == {}
+
+
+@define(eq=False)
+class SlowReservation:
+    """The store's next reservation takes its time: until `written` and `answered` fire."""
+
+    written: Deferred[None] = Factory(Deferred)
+    answered: Deferred[None] = Factory(Deferred)
+
+    async def reserve(self, store: MemoryStore, *args: Any, **kwargs: Any) -> list[ReservationRecord]:
+        await self.written
+        records = await _reserve(store, *args, **kwargs)
+        await self.answered
+        return records
+
+
+_reserve = MemoryStore.reserve
+
+
+async def served_slowly(farm: MemoryControl) -> tuple[SlowReservation, MemoryClient, Deferred[Any]]:
+    """Let bob wait for a board, until the database reserves it for bob."""
+    await farm.worker("w1", "A")
+    ada, bob, slow = await farm.client("ada"), await farm.client("bob"), SlowReservation()
+    await ada.call("reserve", 1, kind="pulsecount")
+    waiting = wait(bob, amount=1, timeout=5.0)
+    waiting.addErrback(lambda _: None)
+    with patch.object(MemoryStore, "reserve", lambda *args, **kwargs: slow.reserve(*args, **kwargs)):
+        await ada.call("end")
+    assert not waiting.called
+    return slow, bob, waiting
+
+
+@pytest.mark.parametrize("how", ["times out", "is dismissed", "is given up", "loses its session"])
+@ensureDeferred
+async def test_boards_that_are_just_being_reserved_for_a_wait_that_ends_are_free_again(how: str) -> None:
+    farm = MemoryControl()
+    slow, bob, waiting = await served_slowly(farm)
+    slow.written.callback(None)
+    match how:
+        case "times out":
+            farm.pass_time(5.0)
+        case "is dismissed":
+            queue = farm.control.parts.queue
+            queue.dismiss([record.id for record in queue.records()], "the farm closes")
+        case "is given up":
+            waiting.cancel()
+        case "loses its session":
+            bob.bus.drop("cable cut")
+            await farm.client("bob")
+    assert waiting.called
+    slow.answered.callback(None)
+    assert len(await farm.store.active()) == 1
+    farm.pass_time(GIVEN_UP + RETURN + 5.0)
+    assert await farm.store.active() == []
+
+
+@ensureDeferred
+async def test_boards_that_are_reserved_for_a_client_after_it_is_gone_are_seen_and_expire() -> None:
+    farm = MemoryControl(ControlSettings(grace=1.0))
+    slow, bob, _ = await served_slowly(farm)
+    bob.bus.drop("cable cut")
+    farm.pass_time(3.0)
+    eve = await farm.client("eve")
+    slow.written.callback(None)
+    slow.answered.callback(None)
+    assert [fields["client"] for topic, fields in eve.events if topic == "reservation"] == ["bob"]
+    farm.pass_time(PROBATION + 1.0)
+    assert await farm.store.active() == []
 
 
 @ensureDeferred

@@ -13,6 +13,9 @@ the session's end, so the decision comes a moment later:
                ├─ its client is back, and RETURN s later has not called: end the reservations
                └─ its client is gone: forgotten, for they ended or soon expire
 
+A call that fails while it waits, because its time is over for example, stays unanswered for `PREPARE_LIMIT`: a
+transaction may just be reserving boards for it, and these are abandoned when it ends.
+
 Until its client is answered, a reservation is unconfirmed: on probation, and without notice of its end.
 """
 
@@ -36,6 +39,8 @@ from icefarm.control.scheduling.placement import MAX_BOARDS, ReservationRequest
 from icefarm.control.sessions.limits import FarmLimits
 from icefarm.control.sessions.tracker import Sessions
 from icefarm.control.storage.interface import Store
+from icefarm.control.telemetry.events import ReservationsStarted
+from icefarm.control.telemetry.publisher import Publisher
 from icefarm.control.worker_client import PREPARE_LIMIT
 
 __all__ = ["GIVEN_UP", "RETURN", "Allocation", "Allocator", "ReserveCall", "UnansweredCalls"]
@@ -116,7 +121,7 @@ class UnansweredCalls:
             del self._latest[call.id]
 
     def close_later(self, call: ReserveCall) -> None:
-        """A call was cancelled: decide about its boards once the pending transaction has ended."""
+        """A call was cancelled, or failed while it waited: a pending transaction may still reserve boards for it."""
         self.clock.callLater(PREPARE_LIMIT, self.close, call)
 
     def hold(self, records: Iterable[ReservationRecord]) -> None:
@@ -173,6 +178,7 @@ class Allocator:
     store: Store
     limits: FarmLimits
     unanswered: UnansweredCalls
+    publisher: Publisher
     #: Calls of an account with a limit take turns.
     _locks: dict[str, DeferredLock] = Factory(dict)
     #: Requests served since `served_from_now`.
@@ -198,8 +204,13 @@ class Allocator:
         try:
             return await shielded(reserving)
         except CancelledError:
-            reserving.addCallbacks(partial(self.unanswered.abandon, call), lambda _: None)
+            reserving.addCallbacks(partial(self.abandon, call), lambda _: None)
             raise
+
+    def abandon(self, call: ReserveCall, records: Sequence[ReservationRecord]) -> None:
+        """A call ended before these boards were reserved for it: until that is decided, they are reserved as others."""
+        self.publisher.publish(ReservationsStarted(records))
+        self.unanswered.abandon(call, records)
 
     async def _reserve_within_limit(self, call: ReserveCall, request: ReservationRequest) -> list[ReservationRecord]:
         """Reserve boards, as many as the account may hold."""

@@ -12,7 +12,7 @@ from icefarm.concurrency.clock import Clock
 from icefarm.concurrency.deferreds import Tasks
 from icefarm.contract import QueueRecord, ReservationRecord, account_of
 from icefarm.control.inventory.pools import VirtualPools
-from icefarm.control.reservations.calls import Allocator, ReserveCall, UnansweredCalls
+from icefarm.control.reservations.calls import Allocator, ReserveCall
 from icefarm.control.reservations.sharing.groups import Groups
 from icefarm.control.reservations.sharing.long_holds import LongHolds
 from icefarm.control.reservations.sharing.shares import Shares
@@ -37,7 +37,6 @@ class Line:
 
     store: Store
     allocator: Allocator
-    unanswered: UnansweredCalls
     publisher: Publisher
     clock: Clock
     shares: Shares
@@ -223,11 +222,12 @@ class Line:
             # A board has changed since the state was read, or is no longer there.
             waiter.reason = error.message
             return False
-        if waiter not in self.waiters:
-            self.unanswered.abandon(call, records)
-        else:
-            # If the client was lost meanwhile, it finds them when it asks again.
+        if waiter in self.waiters and waiter.call is not None:
             self.finish(waiter, records)
+        else:
+            # Its wait ended meanwhile.  A client that was lost finds them when it asks again.
+            self.remove(waiter, served=True)
+            self.allocator.abandon(call, records)
         return True
 
     def _tell_places(self, ordered: Sequence[Waiter]) -> None:

@@ -33,7 +33,7 @@ Invariants:
 
 - A waiter has a call exactly when it has an answer to give; each call gets one answer.
 - One walk at a time; a poke during a walk is followed by another walk.
-- What the store reserved for a waiter that has left the line meanwhile goes to `UnansweredCalls.abandon`.
+- What the store reserved for a waiter whose wait has ended meanwhile goes to `Allocator.abandon`.
 - ``kept`` means that the store has the request, or soon forgets it: `Line.remove` persists.
 - A timer of a waiter does nothing once the waiter has another call, or has left the line.
 """

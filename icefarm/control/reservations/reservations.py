@@ -115,11 +115,11 @@ class Reservations:
                     return await self._prepare_and_confirm(call, allocation.records, seconds)
                 except _NoReplacement as error:
                     call = await self._wait_again(call, allocation, error)
-            except CancelledError:
-                self.unanswered.close_later(call)
-                raise
-            except BaseException:
-                self.unanswered.close(call)
+            except BaseException as error:
+                if wait or isinstance(error, CancelledError):
+                    self.unanswered.close_later(call)
+                else:
+                    self.unanswered.close(call)
                 raise
 
     async def extend(self, client: str, serials: Sequence[str] | None, seconds: float) -> list[ReservationRecord]:
