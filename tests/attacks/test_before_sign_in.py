@@ -52,7 +52,8 @@ def read_to_the_end(connection: socket.socket) -> bytes:
     return found
 
 
-HELLO = cbor2.dumps([1, "icefarm", {"roles": {"caller": {}}, "authmethods": ["ticket"], "authid": "x"}])
+DETAILS = {"roles": {"caller": {}}, "authmethods": ["ticket"], "authid": "x"}
+HELLO = cbor2.dumps([1, "icefarm", DETAILS])
 SILENT = {
     "nothing": b"",
     "half a greeting": RAW[:2],
@@ -125,6 +126,66 @@ async def test_too_many_bytes_end_the_connection_at_once(target: Target, what: s
     seconds, answer = await deferToThread(attack)
     assert seconds < LIMITS.sign_in - 2
     assert answer.count(b"200 OK") <= 1
+
+
+def references(levels: int = 12, width: int = 20) -> list[object]:
+    """Return a list of which CBOR with references is short, and without them has ``width ** levels`` elements."""
+    value: list[object] = [0] * width
+    for _ in range(levels):
+        value = [value] * width
+    return value
+
+
+def web_socket(serializer: bytes, opcode: int, message: bytes) -> bytes:
+    request = (
+        b"GET /ws HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: eHh4eHh4eHh4eHh4eHh4eA==\r\n"
+        b"Sec-WebSocket-Protocol: wamp.2.%s\r\n\r\n" % serializer
+    )
+    # Masked with zeros, which change nothing.
+    return request + bytes([0x80 | opcode, 0x80 | 126]) + struct.pack("!H", len(message)) + bytes(4) + message
+
+
+#: What takes long to decode, or to encode again.
+LABORIOUS: dict[str, Callable[[], bytes]] = {
+    "lists in JSON": lambda: web_socket(b"json", 1, b"[" * 60_000),
+    "maps in JSON": lambda: web_socket(b"json", 1, b'{"a":' * 12_000),
+    "lists in msgpack": lambda: web_socket(b"msgpack", 2, b"\x91" * 900 + b"\x01"),
+    "lists in CBOR": lambda: web_socket(b"cbor", 2, b"\x81" * 60_000),
+    "references": lambda: web_socket(
+        b"cbor", 2, cbor2.dumps([1, "icefarm", {**DETAILS, "authextra": {"x": references()}}], value_sharing=True)
+    ),
+    "a decimal number": lambda: web_socket(
+        b"cbor", 2, cbor2.dumps([1, "icefarm", {**DETAILS, "authextra": cbor2.CBORTag(4, [1, 2**400_000])}])
+    ),
+}
+#: With which a WebSocket is closed for it (RFC 6455, section 7.4.1).
+PROTOCOL_ERROR = struct.pack("!H", 1002)
+
+
+@pytest.mark.parametrize("what", LABORIOUS)
+@ensureDeferred
+async def test_a_message_that_makes_work_is_refused_with_its_reason_and_holds_up_nobody(
+    target: Target, what: str
+) -> None:
+    def attack() -> tuple[bytes, float]:
+        with connected(target) as connection, connected(target) as other:
+            connection.sendall(LABORIOUS[what]())
+            answer = b""
+            while b"nvalid serialization" not in answer and (chunk := connection.recv(65536)):
+                answer += chunk
+            began = time.monotonic()
+            other.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            assert read_to_the_end(other).startswith(b"HTTP/1.1 200 ")
+            return answer, time.monotonic() - began
+
+    log = target.process.data_dir / "log" / "router.log"
+    before = log.stat().st_size
+    answer, seconds = await deferToThread(attack)
+    assert PROTOCOL_ERROR + b"WAMP Protocol Error (invalid serialization" in answer
+    assert seconds < LIMITS.sign_in - 2
+    # A traceback of a thousand calls would be one of 100 kB.
+    assert log.stat().st_size - before < 10_000
 
 
 @ensureDeferred
