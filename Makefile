@@ -11,7 +11,7 @@ BIN    := $(VENV)/bin
 # its test and is not replaced: the test would end the next one too, and pytest-xdist may fail without a report.
 PARALLEL ?= --numprocesses 3 --dist loadfile --max-worker-restart 0 --durations 20
 # Each test has a limit of its own.  Should that fail, this ends the suite as Ctrl-C does, so that it reports what it knows.
-SUITE_LIMIT ?= 1800
+SUITE_LIMIT ?= 2700
 PYTEST := timeout --foreground --signal INT --kill-after 60 $(SUITE_LIMIT) $(BIN)/python -m pytest
 
 # What `make check` runs, and what `make test` runs as well; every test is in one of them.
