@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Coroutine
 from datetime import date
 from typing import Any
@@ -368,6 +370,18 @@ def test_a_run_that_has_nothing_to_do_asks_for_more_and_waits_for_no_result(worl
     run.take().addCallback(batches.append)
     world.settle()
     assert [(list(batch.results), batch.wanted > 0, batch.done) for batch in batches] == [([], True, False)]
+
+
+@pytest.mark.parametrize("archive", [True, False])
+def test_a_run_keeps_no_measurement_that_it_has_given(world: World, archive: bool) -> None:
+    world.reserve(1)
+    run = world.client.run(RunPlan(world.client.serials, archive=archive), world.farm.reservations)
+    run.feed([item_of(CIRCUIT)])
+    given: list[Any] = []
+    run.take().addCallback(lambda batch: given.extend(weakref.ref(each.measurement) for each in batch.results))
+    world.settle(1)
+    gc.collect()
+    assert [measured() for measured in given] == [None]
 
 
 def test_a_call_that_is_made_again_carries_the_whole_bitstream_since_the_worker_may_be_another(world: World) -> None:

@@ -370,7 +370,7 @@ class EvaluationRun:
             item, measured = answer.item, answer.result
             if measured is not None and measured.calibration is not None:
                 self._learn(measured.calibration)
-            if not answer.archived:
+            if self._notes is not None and not answer.archived:
                 self._fresh.append(measured)
             known = {} if self._calibrations is None else self._calibrations.by_id
             self._results.append(
