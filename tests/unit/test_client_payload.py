@@ -71,6 +71,13 @@ def test_a_missing_file_is_refused_naming_it(tmp_path: Path) -> None:
     assert "nowhere.bin" in str(item_of(tmp_path / "nowhere.bin").error)
 
 
+@pytest.mark.parametrize("path", ["\ud83d.bin", "a\0b.bin"])
+def test_a_path_that_no_file_can_have_is_an_error_of_its_item(path: str) -> None:
+    item = item_of(path)
+    assert isinstance(item.error, InvalidBitstream)
+    assert (item.source, item.payload) == (path, None)
+
+
 @pytest.mark.parametrize("wrong", [None, 7, ["a.bin"], object()])
 def test_what_is_neither_path_nor_bytes_is_refused(wrong: object) -> None:
     with pytest.raises(InvalidArgument, match="path or bytes"):

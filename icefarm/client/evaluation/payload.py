@@ -60,9 +60,8 @@ def item_of(
 
 def _prepared(source: Any) -> tuple[dict[str, Any] | None, IcefarmError | None, str | None]:
     """Return what is sent for a bitstream, and what the caller calls it; or why it can't be sent."""
-    name = _name_of(source)
     try:
-        return payload_of(source), None, name
+        return payload_of(source), None, _name_of(source)
     except IcefarmError as error:
         return None, error, None
 
