@@ -19,7 +19,7 @@ from icefarm.bitstream import made_up_bitstream
 from icefarm.bus import Caller
 from icefarm.client.connection.leases import Lease
 from icefarm.client.evaluation.payload import payload_of
-from icefarm.client.evaluation.worker_lists import WorkerLists, lists_of
+from icefarm.client.evaluation.worker_lists import Alone, WorkerLists, lists_of
 from icefarm.client.session import RunPlan
 from icefarm.contract import LIST_BYTES, LIST_MOST, Assignment, ReservationRecord, Role, as_asked, device_procedure
 from icefarm.errors import InternalError, InvalidArgument, LinkLost, TimedOut
@@ -424,6 +424,13 @@ def test_a_client_asks_a_worker_that_can_for_brief_results_and_completes_them() 
     assert [told["brief"] for told, _ in sender.bus.lists] == [True]
     sender.answer(0, {"call": 1, "measurement": {"value": 5}})
     assert outcome == [{"value": 5, "evaluation_id": None, "serial": "A"}]
+
+
+def test_an_answer_that_names_no_call_has_all_of_them_called_for_alone() -> None:
+    sender = Sender()
+    first, second = sender.send(), sender.send()
+    sender.answer(0, {"call": 1, "measurement": 5}, {"call": [], "measurement": 5})
+    assert [type(error) for error in (*first, *second)] == [Alone, Alone]
 
 
 def test_an_evaluation_of_which_its_worker_does_not_know_any_more_is_as_lost_as_with_its_session() -> None:

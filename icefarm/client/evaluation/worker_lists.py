@@ -195,7 +195,7 @@ class WorkerLists:
             told["brief"] = True
         try:
             answer = await self.bus.call(lease.prefix + EVALUATE_LIST, (), told, timeout=None)
-            results = [(each["call"], _outcome(each)) for each in answer["results"]]
+            results = [(int(each["call"]), _outcome(each)) for each in answer["results"]]
             unknown_until = before if self._is_another(answer.get("session")) else 0
             if waits is not None and waits is self._waiting and not results:
                 unknown_until = last
