@@ -65,6 +65,8 @@ def correction(measured: Correctable, calibration: Calibration | None) -> Correc
         )
     except InvalidArgument as error:
         return error.message
+    except OverflowError:
+        return "the value is too large to be corrected"
 
 
 def _counts(value: Any) -> Sequence[float] | None:

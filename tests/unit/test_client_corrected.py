@@ -67,6 +67,8 @@ def test_of_several_windows_the_mean_is_corrected_and_is_more_certain() -> None:
         (evolve(MEASURED, calibration=None), "board A had no calibration when it measured"),
         (evolve(MEASURED, calibration="c2"), "calibration c2 of board A is not known here"),
         (evolve(MEASURED, kind="variance", value=[0.5, [1]]), "a value of kind variance is no count of pulses"),
+        (evolve(MEASURED, value=10**400), "the value is too large to be corrected"),
+        (evolve(MEASURED, value=[1e200]), "the value is too large to be corrected"),
     ],
 )
 def test_without_a_corrected_value_a_result_says_why(measured: Measurement, why: str) -> None:
