@@ -15,6 +15,7 @@ from icefarm.calibration.correction import corrected
 from icefarm.calibration.records import Calibration
 from icefarm.contract import CORRECTED_FIELDS, RESULT_FIELDS, Role
 from icefarm.control.archive.activity import Activity
+from icefarm.control.inventory.calibration import corrections
 from icefarm.control.inventory.calibration.corrections import Corrections
 from icefarm.control.rpc import archive_api
 from icefarm.control.rpc.archive_api import SAME_NAME, ArchiveProcedures
@@ -154,6 +155,20 @@ def test_results_are_corrected_where_that_is_asked_for() -> None:
     ]  # fmt: skip
     assert abs(expected.value - 1000) < 0.1
     assert finished(procedures.experiment_results(ADA, "ga-7"))["fields"] == list(RESULT_FIELDS)
+
+
+def test_a_calibration_that_results_need_is_not_forgotten_for_another_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(corrections, "MOST_KNOWN", 2)
+    store = MemoryStore(Clock())
+    first, second, third = (
+        calibration("A", id=f"c{ppm}", reference_time=BEGIN, offset_ppm=ppm) for ppm in (1.0, 2.0, 3.0)
+    )
+    finished(store.keep_readings([], [first, second, third]))
+    usual = dict.fromkeys(RESULT_FIELDS) | {"serial": "A", "kind": "pulsecount", "value": 1001, "ended_at": BEGIN}
+    correcting = Corrections(store)
+    for named in ([first], [second], [first, third]):
+        rows = [list({**usual, "calibration": each.id}.values()) for each in named]
+        assert None not in [value for value, _ in finished(correcting.of(rows))]
 
 
 @pytest.mark.parametrize("form", ["csv", "jsonl"])

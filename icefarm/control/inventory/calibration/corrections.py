@@ -41,6 +41,8 @@ class Corrections:
         new = ids.difference(self._known)
         if new:
             self._known.update((each.id, each) for each in await self.store.calibrations(sorted(new)))
+        for id in ids.intersection(self._known):
+            self._known.move_to_end(id)
         while len(self._known) > max(MOST_KNOWN, len(ids)):
             self._known.popitem(last=False)
 
