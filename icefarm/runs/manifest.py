@@ -57,7 +57,7 @@ def line_of(row: Mapping[str, Any]) -> bytes:
 
 def _line(row: Mapping[str, Any], index: int | None) -> bytes:
     labels = row["board_labels"]
-    form = _form(None if labels is None else _labels(tuple(labels.items())), *_common_of(row))
+    form = _form(None if labels is None else _labels(labels), *_common_of(row))
     circuit, id, load_us, sequence, sha256, temperature_c, value, window_us = map(canonical_text, _rest_of(row))
     ended, started = canonical_text(moment(row["ended_at"])), canonical_text(moment(row["started_at"]))
     # In the order of the names.
@@ -75,8 +75,15 @@ def _form(labels: str | None, *common: Any) -> str:
     return "{" + ",".join(f'"{name}":{texts.get(name, "%s")}' for name in _NAMES) + "}\n"
 
 
+def _labels(labels: Mapping[str, Any]) -> str:
+    if all(value.__class__ is str for value in labels.values()):
+        return _texts(tuple(labels.items()))
+    # Only a worker that is not icefarm's has others: 1 and True are equal there, and a list cannot be looked up.
+    return canonical_text(labels)
+
+
 @lru_cache(maxsize=4096)
-def _labels(items: tuple[tuple[str, Any], ...]) -> str:
+def _texts(items: tuple[tuple[str, str], ...]) -> str:
     return canonical_text(dict(items))
 
 
@@ -138,11 +145,12 @@ class Summary:
     def count(self, row: Mapping[str, Any]) -> CountedResult:
         """Count a result, whose turn in the order may be later: `append` takes what this returns, in order."""
         index = index_of(row["evaluation_id"])
+        line = _line(row, index)
         self._count(row)
         begin, end = row["started_at"] or row["ended_at"], row["ended_at"]
         self.first = begin if self.first is None or begin < self.first else self.first
         self.last = end if self.last is None or end > self.last else self.last
-        return row["evaluation_id"], index, row["sha256"], _line(row, index)
+        return row["evaluation_id"], index, row["sha256"], line
 
     def append(self, result: CountedResult) -> None:
         """Add a result that was counted to the lines and circuits."""

@@ -109,6 +109,14 @@ def test_the_canonical_form_is_that_of_rfc_8785(value: Any, form: bytes) -> None
     assert canonical(value) == form
 
 
+@pytest.mark.parametrize("label", ["3", 1, True, 1.0, None, ["lab", 3], {"room": 3}])
+def test_a_line_has_the_labels_of_its_board_in_the_canonical_form(label: Any) -> None:
+    summary = Summary()
+    summary.add(row(board_labels={"lab": 1}))
+    labels = {"lab": label}
+    assert canonical(labels) == canonical(json.loads(summary.add(row(1, board_labels=labels)))["board_labels"])
+
+
 @given(st.dictionaries(st.text(), st.integers(), max_size=6), st.randoms())
 def test_the_digest_does_not_depend_on_the_order_of_names(value: dict[str, int], random: Any) -> None:
     names = list(value)
