@@ -154,6 +154,13 @@ def test_rows_of_other_ids_and_of_other_accounts_runs_are_no_part_of_a_run(model
     assert (summary.results, said(summary)) == (1, said(model.read_back()))
 
 
+def test_a_run_of_which_a_row_has_an_id_of_another_form_is_read_back(model: Model) -> None:
+    model.arrive(row(model.a, f"{NUMBER}0"))
+    model.arrive(row(model.a, of(0)), row(model.a, f"{NUMBER}z"))
+    assert now(model.archive.runs.progress(model.run)).rows == 2
+    assert model.summed_up() is None
+
+
 def test_of_too_many_rows_those_of_runs_that_had_none_for_long_are_given_up(
     model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:

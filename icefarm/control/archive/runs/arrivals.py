@@ -49,7 +49,7 @@ class RunSoFar:
     _waiting: list[CountedResult] = Factory(list)
     #: The evaluation that was summed up last.
     _last: str = ""
-    #: A row came too late, or twice.
+    #: A row came too late, or twice, or its id is not one of a run.
     _wrong: bool = False
 
     @property
@@ -81,14 +81,14 @@ class RunSoFar:
 
     @property
     def summary(self) -> Summary | None:
-        """The summary of what is summed up; None if its order was wrong."""
+        """The summary of what is summed up; None if that is not the run's rows in order."""
         return None if self._wrong else self._summary
 
     def _sum_up(self, count: int) -> None:
         some, self._waiting = self._waiting[:count], self._waiting[count:]
         for result in some:
-            id = result[0]
-            self._wrong = self._wrong or id <= self._last
+            id, index, _, _ = result
+            self._wrong = self._wrong or index is None or id <= self._last
             self._last = id
             self._summary.append(result)
 
