@@ -386,7 +386,7 @@ def _print_results(
 
 
 def _group_of(reservations: Sequence[ReservationRecord]) -> str | None:
-    """Return the options of a request whose number of boards may change; None: it stays the same."""
+    """Return the id of the boards' request, if their number may change; None: it stays the same."""
     requests = {None if record.wanted is None else record.request for record in reservations}
     return requests.pop() if len(requests) == 1 else None
 
