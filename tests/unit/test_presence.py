@@ -396,6 +396,16 @@ def test_a_revoked_token_ends_the_sessions_at_all_routers() -> None:
     assert [each.router for each in effects if isinstance(each, Kill)] == [HERE, THERE]
 
 
+def test_a_session_that_was_ended_while_its_router_was_away_is_killed_when_it_is_back() -> None:
+    there = [evolve(session, token=7) for session in AT_BOTH if session.router == THERE]
+    state, _ = run((1, RouterAway(THERE)), (2, Revoked(frozenset([7]))), state=at_both(*there))
+    state, effects = run((60, Listed(there, THERE)), state=state)
+    assert [(type(each), each.number, each.router) for each in effects] == [(Kill, 1, THERE)]
+    assert not state.client_is_here("ada")
+    # The router says that it has ended.
+    assert run((61, Left(1, THERE)), (62, Listed([], THERE)), state=state)[1] == []
+
+
 _NUMBERS = st.integers(1, 4)
 _NAMES = st.sampled_from(["a", "b"])
 _ROLES = st.sampled_from([Role.CLIENT, Role.WORKER, Role.OPERATOR, Role.CONTROL])

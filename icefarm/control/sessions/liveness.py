@@ -36,7 +36,8 @@ its reservations last longer, StillMissing makes it absent once more.  A board h
 unplugged, and the worker's, which is longer, while its worker is away.
 
 When control joins a router (Listed), it begins with the sessions that are there.  Nobody is to blame for silence
-while control was away, so every session and every absence there has its full time from then on.
+while control was away, so every session and every absence there has its full time from then on.  Sessions that
+were told to end before, and are still there, are told again: while their router was out of reach, they could not be.
 
 A farm may have several *routers*:
 
@@ -322,7 +323,9 @@ def _listed(state: Presence, sessions: Sequence[Session], router: str, now: floa
         and rival(others, session.role, session.name, session.instance)
     ]
     after, more = _end(after, taken, "has a name that is another one's by now", now)
-    return after, [*effects, *more]
+    again = [session for session in sessions if session.key in state.ended]
+    kills = [Kill(each.number, f"{each.role} {each.name!r} was told to end before", router) for each in again]
+    return after, [*effects, *more, *kills]
 
 
 def _but(sessions: Mapping[SessionKey, Session], router: str) -> dict[SessionKey, Session]:
