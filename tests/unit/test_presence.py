@@ -6,6 +6,7 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
+from icefarm.bus import SessionKey
 from icefarm.contract import Role
 from icefarm.control.sessions.events import (
     Admitted,
@@ -27,7 +28,15 @@ from icefarm.control.sessions.events import (
     Ticked,
     Welcomed,
 )
-from icefarm.control.sessions.liveness import ADMISSION, ROUTER_PATIENCE, SILENCE, due, step
+from icefarm.control.sessions.liveness import (
+    ADMISSION,
+    ROUTER_PATIENCE,
+    SILENCE,
+    due,
+    is_sign_of_life,
+    refreshed,
+    step,
+)
 from icefarm.control.sessions.presence import Absence, Absentee, Presence, count_of, predecessors, rival
 from icefarm.control.telemetry.events import BoardLost, ClientBack, ClientGone, SessionEnded, WorkerLost
 
@@ -447,6 +456,35 @@ def test_any_events_keep_the_bounds(history: list[tuple[Event, float]]) -> None:
         assert all(absence.until <= now + max(GRACE, ADMISSION) for absence in state.absences.values())
         assert not state.reached & set(state.away)
         assert all(session.due is None or session.due <= now + SILENCE for session in state.sessions.values())
+
+
+@given(st.lists(st.tuples(_EVENTS, st.floats(0, 40)), max_size=30))
+def test_a_sign_of_life_can_be_taken_in_later(history: list[tuple[Event, float]]) -> None:
+    state, now, heard = Presence(GRACE), 0.0, dict[SessionKey, float]()
+    later = state
+    for event, pause in history:
+        now += pause
+        if isinstance(event, Heard) and is_sign_of_life(later, event):
+            state, effects = step(state, event, now)
+            assert effects == []
+            heard[event.session.key] = now
+            continue
+        later, heard = refreshed(later, heard), {}
+        assert later == state
+        state, effects = step(state, event, now)
+        later, same = step(later, event, now)
+        assert same == effects
+    assert refreshed(later, heard) == state
+
+
+def test_calls_that_say_nothing_new_are_signs_of_life() -> None:
+    state, _ = run((0, Joined(CLIENT)), (0, Joined(WORKER)))
+    assert is_sign_of_life(state, Heard(CLIENT))
+    assert is_sign_of_life(state, Heard(evolve(WORKER, instance="")))
+    assert not is_sign_of_life(state, Heard(CLIENT, watch=True))
+    state, _ = run((1, Heard(CLIENT, watch=True)), state=state)
+    assert is_sign_of_life(state, Heard(CLIENT, watch=True))
+    assert not is_sign_of_life(state, Heard(evolve(CLIENT, number=9)))
 
 
 @given(st.lists(st.tuples(_EVENTS, st.floats(0, 40)), max_size=30))

@@ -108,7 +108,17 @@ from icefarm.control.sessions.presence import (
 )
 from icefarm.control.telemetry.events import BoardLost, ClientBack, ClientGone, SessionEnded, WorkerLost
 
-__all__ = ["ADMISSION", "HEARTBEAT", "ROUTER_PATIENCE", "SILENCE", "advance", "due", "step"]
+__all__ = [
+    "ADMISSION",
+    "HEARTBEAT",
+    "ROUTER_PATIENCE",
+    "SILENCE",
+    "advance",
+    "due",
+    "is_sign_of_life",
+    "refreshed",
+    "step",
+]
 
 #: Seconds between heartbeats of workers and clients; control sends them this value.
 HEARTBEAT = 5.0
@@ -148,6 +158,33 @@ def advance(state: Presence, event: Event, now: float) -> tuple[Presence, list[E
     """Take one event in, and say what follows and when `Ticked` is to come next (`step` and `due`)."""
     after, effects = step(state, event, now)
     return after, effects, due(after)
+
+
+def is_sign_of_life(state: Presence, heard: Heard) -> bool:
+    """Tell whether a call says only that its session lives; then `refreshed` does what `step` would.
+
+    Nearly all calls are such.  A copy of the state for each would cost time that grows with the number of sessions.
+    """
+    session = heard.session
+    known = state.sessions.get(session.key)
+    return (
+        known is not None
+        and (known.role, known.name) == (session.role, session.name)
+        and (known.due is not None or not heard.watch)
+        and (known.instance != "" or session.instance == "")
+        and known.contested is None
+        and (session.role, session.name, session.router) not in state.admissions
+        and (Absentee.CLIENT, session.name) not in state.absences
+    )
+
+
+def refreshed(state: Presence, heard: Mapping[SessionKey, float]) -> Presence:
+    """Take in when each of these sessions was heard last, as far as they are there."""
+    sessions = {
+        key: evolve(session, due=heard[key] + SILENCE) if key in heard and session.due is not None else session
+        for key, session in state.sessions.items()
+    }
+    return evolve(state, sessions=sessions)
 
 
 def step(state: Presence, event: Event, now: float) -> tuple[Presence, list[Effect]]:

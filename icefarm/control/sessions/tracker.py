@@ -29,7 +29,7 @@ from icefarm.control.sessions.events import (
     Welcomed,
 )
 from icefarm.control.sessions.limits import FarmLimits
-from icefarm.control.sessions.liveness import SILENCE, advance
+from icefarm.control.sessions.liveness import SILENCE, advance, is_sign_of_life, refreshed
 from icefarm.control.sessions.presence import Presence, count_of, predecessors, rival
 from icefarm.control.sessions.routers import ONLY, Routers
 from icefarm.control.telemetry.publisher import Publisher
@@ -68,6 +68,8 @@ class Sessions:
     #: The routers whose sessions were listed, and control's session at each.
     _buses: dict[str, Bus] = Factory(dict)
     _timer: Any = None
+    #: When sessions called that had nothing else to say; taken in before the next event.
+    _heard: dict[SessionKey, float] = Factory(dict)
     #: Events of a router that arrive while its sessions are being listed.
     _meanwhile: dict[str, list[Event]] = Factory(dict)
     #: Workers whose hello is being answered.
@@ -121,6 +123,9 @@ class Sessions:
             if router in self._meanwhile:
                 self._meanwhile[router].append(event)
                 return
+        if self._heard:
+            self.state = refreshed(self.state, self._heard)
+            self._heard.clear()
         self.state, effects, due = advance(self.state, event, self.clock.seconds())
         for effect in effects:
             if isinstance(effect, Kill):
@@ -167,8 +172,11 @@ class Sessions:
             raise LinkLost("this session was ended because it had been silent; sign in again")
         role = _ROLES.get(caller.role)
         if role is not None:
-            session = Session(caller.session, role, caller.authid, instance, router=caller.router)
-            self.tell(Heard(session, watch))
+            event = Heard(Session(caller.session, role, caller.authid, instance, router=caller.router), watch)
+            if is_sign_of_life(self.state, event):
+                self._heard[caller.key] = self.clock.seconds()
+            else:
+                self.tell(event)
 
     def end(self, caller: Caller, reason: str) -> None:
         """End the session of a caller, if it has one, and let its account wait before it signs in again."""
