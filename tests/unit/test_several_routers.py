@@ -255,6 +255,44 @@ def test_a_restarted_control_learns_who_is_at_which_router(world: MemoryWorld) -
     assert call(world, signed_in(world, TWO, "eve"), "available")["serials"] == []
 
 
+def test_another_control_takes_over_at_all_routers(world: MemoryWorld) -> None:
+    (ada,) = world.clients
+    records = reserve(world, ada, 3)
+    running = evaluating(ada, records, 60)
+    world.pass_time(1.0)
+    # As when the leader's machine loses power: the routers keep its sessions, and its procedures.
+    world.farm.kill_control(silently=True)
+    world.farm.start_control()
+    results = done(world, _awaited(running), 60.0)
+    assert sorted(result.source for result in results) == list(range(60))
+    assert {result.error for result in results} == {None}
+    assert world.reserved() == world.served() == world.believed()
+    assert len(world.reserved()) == 3
+    for router, name in ((ONE, "bob"), (TWO, "eve")):
+        assert call(world, signed_in(world, router, name), "available")["serials"] == []
+    assert names_at(world, TWO).count("control") == 2
+    assert evaluate(world, ada, records, 12) == {A, B, C}
+
+
+def test_a_router_that_is_lost_while_control_lists_its_sessions_takes_nobody_away(world: MemoryWorld) -> None:
+    sessions, link = world.farm.control.sessions, world.farm.links[1]
+
+    def is_listing() -> bool:
+        return link.bus is not None and TWO in sessions._meanwhile and len(link.bus._asking) > 1
+
+    assert link.bus is not None
+    link.bus.drop("cable cut")
+    for _ in range(2000):
+        world.pass_time(0.0005)
+        if is_listing():
+            break
+    assert is_listing()
+    link.bus.drop("cable cut again")
+    assert sessions.state.worker_is_here("w2")
+    world.pass_time(10.0)
+    assert call(world, signed_in(world, TWO, "eve"), "available")["serials"] == [A, B, C]
+
+
 def test_a_control_that_finds_one_router_only_takes_nobody_elses_boards(world: MemoryWorld) -> None:
     (ada,) = world.clients
     reserve(world, ada, 3)

@@ -88,6 +88,10 @@ class Sessions:
         await bus.subscribe("wamp.session.on_leave", partial(self._on_leave, router))
         numbers = await bus.call("wamp.session.list", timeout=ROUTER_LIMIT)
         asked = await outcomes([partial(_details, bus, number) for number in numbers], AT_ONCE)
+        lost = next((error for error in asked if isinstance(error, LinkLost)), None)
+        if lost is not None:
+            # Sessions whose details are missing now may be there.
+            raise lost
         meanwhile = self._meanwhile.pop(router)
         self._buses[router] = bus
         sessions = [_session(details, router) for details in asked if isinstance(details, Mapping)]

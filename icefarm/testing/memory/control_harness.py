@@ -383,11 +383,11 @@ class MemoryControl:
         for link in self.links:
             link.startService()
 
-    def kill_control(self) -> None:
-        """Kill control, in the middle of whatever it is doing."""
+    def kill_control(self, *, silently: bool = False) -> None:
+        """Kill control, in the middle of whatever it is doing; ``silently``: the routers do not learn of it."""
         self.life.die()
         for link in self.links:
-            link.vanish()
+            link.vanish(silently=silently)
 
     def stop_control(self) -> None:
         """Stop control in an orderly way."""
