@@ -384,6 +384,22 @@ def test_a_worker_leads_no_client_to_a_router_that_is_none_of_the_farms(world: M
     assert len(ada.process.links) == made
 
 
+def test_a_url_that_leads_to_another_router_is_said_and_ends_no_session_again_and_again(world: MemoryWorld) -> None:
+    (ada,) = world.clients
+    # As a proxy does that has one router behind two URLs.
+    ada.process.others = {TWO: world.farm.routers[ONE]}
+    records = reserve(world, ada, 3)
+    for _ in range(2):
+        results = done(world, _awaited(evaluating(ada, {C: records[C]}, 2)))
+        assert {type(result.error) for result in results} == {Unavailable}
+        assert f"{TWO} leads to another router of the farm, {ONE}" in str(results[0].error)
+    sessions = dict(world.farm.routers[ONE].sessions)
+    assert evaluate(world, ada, {serial: records[serial] for serial in (A, B)}, 8) == {A, B}
+    assert world.farm.routers[ONE].sessions == sessions
+    assert names_at(world, ONE) == ["ada", "control", "w1"]
+    assert len(ada.process.links) == 2
+
+
 def test_a_client_whose_first_link_comes_to_another_router_has_one_session_there(world: MemoryWorld) -> None:
     (ada,) = world.clients
     records = reserve(world, ada, 3)

@@ -25,6 +25,7 @@ from icefarm.errors import (
     NoSuchProcedure,
     NotAuthorized,
     TimedOut,
+    Unavailable,
     Untrusted,
     WrongProtocol,
 )
@@ -134,7 +135,7 @@ class FarmLink:
         if router is None or router == self.router_url:
             return self
         link = self._others.get(router)
-        if link is None or link.is_over:
+        if link is None or (link.is_over and not link.is_misled):
             link = FarmLink(
                 self.clock, router, self.credentials, self.make_link, self.random, self.patience, self.tickets
             )
@@ -151,6 +152,11 @@ class FarmLink:
     def is_over(self) -> bool:
         """Whether there will be no further session."""
         return self._over is not None
+
+    @property
+    def is_misled(self) -> bool:
+        """Whether it ended because its URL leads to another router."""
+        return isinstance(self._over, Unavailable)
 
     async def stop(self, *, hurried: bool = False) -> None:
         """Leave the farm, ``hurried`` without a goodbye; pending calls fail with `LinkLost`."""
@@ -233,6 +239,9 @@ class FarmLink:
         )
 
     async def _joined(self, bus: Bus) -> None:
+        if self.listener is None and self.url in bus.router_urls - {bus.router_url}:
+            self._end_misled(bus.router_url)
+            return
         topics = (
             self.topics if self.listener is None else {client_topic(bus.authid): self.listener.heard, **self.topics}
         )
@@ -247,11 +256,27 @@ class FarmLink:
         double = self._others.pop(bus.router_url, None)
         if double is not None:
             # A proxy has led this link to another router: one session there is enough, and the other would end it.
-            ensureDeferred(double.stop()).addErrback(self._beat_failed)
+            ensureDeferred(double.stop()).addErrback(self._stop_failed)
         self._schedule_beat(bus, 0.0)
         waiting, self._waiting = self._waiting, []
         for deferred in waiting:
             deferred.callback(bus)
+
+    def _end_misled(self, router: str) -> None:
+        """End the link to a router whose URL leads to another one.
+
+        A client has one session at each router: the one here, and that of the right link, would end each other forever.
+        """
+        error = Unavailable(
+            f"{self.url} leads to another router of the farm, {router}; the farm's operator must correct that",
+            router=self.url,
+        )
+        self._log.error("{error}", error=error)
+        self._end(error)
+        ensureDeferred(self.stop()).addErrback(self._stop_failed)
+
+    def _stop_failed(self, failure: Any) -> None:
+        self._log.failure("leaving a router failed", failure)
 
     def _refused(self, error: IcefarmError) -> bool:
         self._last_refusal = error
