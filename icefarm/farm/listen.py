@@ -58,12 +58,13 @@ class HeldAddress:
     @classmethod
     def hold_next(cls, host: str, port: int) -> HeldAddress:
         """Hold the first free port from one on; with port 0, any.  Raises `CannotStart` if there is none near it."""
+        refusal = ""
         for number in range(port, min(port + NEXT_PORTS, 65536)) if port else (0,):
             try:
                 return cls.hold(host, number)
             except CannotStart as error:
-                refusal = error
-        raise CannotStart(f"no port from {port} to {port + NEXT_PORTS - 1} is free for another router: {refusal}")
+                refusal = f": {error}"
+        raise CannotStart(f"no port from {port} on is free for another router{refusal}")
 
     def release(self) -> None:
         """Hold it no longer.  Harmless when it is not held."""

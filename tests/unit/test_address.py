@@ -77,6 +77,11 @@ def test_an_address_of_another_host_is_refused() -> None:
         HeldAddress.hold("192.0.2.1", 0)
 
 
+def test_behind_the_last_port_there_is_none_for_another_router() -> None:
+    with pytest.raises(CannotStart, match=r"no port from 65536 on is free for another router$"):
+        HeldAddress.hold_next("127.0.0.1", 65536)
+
+
 @pytest.mark.parametrize(
     ("host", "only_this_host"),
     [("127.0.0.1", True), ("127.1.2.3", True), ("::1", True), ("localhost", True), ("0.0.0.0", False), ("::", False)],
