@@ -262,8 +262,10 @@ class ClientProcedures:
 
     async def _within_reach(self, caller: Caller, serials: Sequence[str] | None, where: str | None) -> str | None:
         """Return what selects the boards that a caller can reach: one that knows one router has those of that one."""
+        if self.sessions.follows(caller):
+            return where
         here, elsewhere = self.sessions.routers.workers(caller.router)
-        if not elsewhere or self.sessions.follows(caller):
+        if not elsewhere:
             return where
         if serials is None:
             return only_here(where, here, elsewhere)
