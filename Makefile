@@ -127,7 +127,7 @@ integration: venv
 	$(PYTEST) tests/acceptance tests/attacks tests/integration -m integration $(PARALLEL) --suite integration=600
 
 browser: venv
-	$(PYTEST) -m browser $(PARALLEL) --suite browser=240
+	$(PYTEST) tests/browser -m browser $(PARALLEL) --suite browser=240
 
 faults-quick: venv
 	$(PYTEST) tests/faults -m 'faults and not slow' $(PARALLEL) --suite faults-quick=120
