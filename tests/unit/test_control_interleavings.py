@@ -31,11 +31,9 @@ DONE_BY_CLIENTS = (
     *(*["shared experiment"] * 2, *["shared experiment in line"] * 3),
     *("extend", "end"),
 )
-DONE_TO_CLIENTS = ("kill client", "unplug client", "start client", "cut client")
+DONE_TO_CLIENTS = ("kill client", "unplug client", "start client", "cut client", "stall client")
 DONE_TO_WORKERS = ("kill worker", "unplug worker", "start worker", "restart worker", "cut worker")
-DONE_TO_BOARDS = ("pull out", "plug in", "silent", "cdone", "repair")
-#: Parts of `LATE_CALLS` alone.
-STALL, TAKE_AWAY = "stall client", "take away"
+DONE_TO_BOARDS = ("pull out", "plug in", "silent", "cdone", "repair", "take away")
 DONE_TO_OTHERS = (
     *(
         "kill control",
@@ -60,11 +58,11 @@ STEPS = st.tuples(
 def act(world: MemoryWorld, step: str, which: int) -> None:
     """Let one thing happen."""
     client, worker = world.clients[which % 3], world.workers[which % 2]
-    if step in (*DONE_BY_CLIENTS, *DONE_TO_CLIENTS, STALL):
+    if step in (*DONE_BY_CLIENTS, *DONE_TO_CLIENTS):
         act_on_client(client, step, which)
     elif step in DONE_TO_WORKERS:
         act_on_worker(worker, step, which)
-    elif step in (*DONE_TO_BOARDS, TAKE_AWAY):
+    elif step in DONE_TO_BOARDS:
         board = world.all_boards[which % 3]
         if step == "pull out" and board.plugged:
             board.unplug()
@@ -72,7 +70,7 @@ def act(world: MemoryWorld, step: str, which: int) -> None:
             board.plug()
         elif step == "repair":
             board.faults.clear()
-        elif step == TAKE_AWAY:
+        elif step == "take away":
             world.take_away(board.serial)
         elif step in ("silent", "cdone"):
             board.faults.add(step)
@@ -97,7 +95,7 @@ def act_on_client(client: ClientProcess, step: str, which: int) -> None:
                 client.end()
             case "cut client":
                 cut(client, which)
-            case _ if step == STALL:
+            case "stall client":
                 client.stall(ABSENCES[which % len(ABSENCES)])
             case _:
                 client.kill(silently=False)
@@ -162,8 +160,8 @@ def check_whole(world: MemoryWorld) -> None:
 LATE_CALLS = [
     ("experiment", 11, 1.0),
     *(("experiment in line", 10, 0.0), ("experiment in line", 9, 0.1)),
-    (STALL, 2, 0.3),
-    *((TAKE_AWAY, board, 0.0) for board in range(3)),
+    ("stall client", 2, 0.3),
+    *(("take away", board, 0.0) for board in range(3)),
 ]
 
 
