@@ -216,17 +216,19 @@ class Line:
         for _ in range(20):
             self.clock.advance(0)
 
-    def evaluate(self, which: int) -> str:
+    def evaluate(self, which: int, parameters: bytes = PARAMETERS) -> str:
         key = f"e{len(self.outcomes)}"
         found = self.outcomes[key] = []
         self.asked[key] = which
-        self.client.pipeline.evaluate(CIRCUITS[which], PARAMETERS, 1.0, True, key).addBoth(found.append)
+        self.client.pipeline.evaluate(CIRCUITS[which], parameters, 1.0, True, key).addBoth(found.append)
         return key
 
     def step(self, what: str, which: int) -> None:
         match what:
             case "evaluate":
                 self.evaluate(which)
+            case "refuse":
+                self.evaluate(-1, PARAMETERS[1:])
             case "end":
                 self.board.end_one()
             case "fail":
@@ -250,6 +252,7 @@ class Line:
         assert known <= held
         if self.exact:
             assert known == held
+            assert self.client._tally.retries == 0
         for key, outcomes in self.outcomes.items():
             assert len(outcomes) <= 1
             for outcome in outcomes:
@@ -270,13 +273,13 @@ def steps(*kinds: str) -> st.SearchStrategy[list[tuple[str, int]]]:
 
 
 @settings(deadline=None, max_examples=80)
-@given(st.integers(1, 4), steps("fail", "withdraw"))
+@given(st.integers(1, 4), steps("fail", "refuse", "withdraw"))
 def test_a_worker_knows_what_its_board_holds(buffers: int, taken: list[tuple[str, int]]) -> None:
     _carried_out(buffers, taken)
 
 
 @settings(deadline=None, max_examples=80)
-@given(st.integers(1, 4), steps("fail", "withdraw", "spoil request", "spoil reply", "test", "reopen"))
+@given(st.integers(1, 4), steps("fail", "refuse", "withdraw", "spoil request", "spoil reply", "test", "reopen"))
 def test_a_board_holds_what_its_worker_believes_whatever_is_damaged(buffers: int, taken: list[tuple[str, int]]) -> None:
     _carried_out(buffers, taken)
 
@@ -335,6 +338,19 @@ def test_a_circuit_whose_base_has_just_failed_is_sent_whole(line: Line) -> None:
         line.settle()
     line.check()
     assert [type(line.outcomes[key][0]).__name__ for key in (child, other)] == ["Answer", "Answer"]
+    assert line.client._tally.retries == 0
+
+
+def test_what_the_firmware_refuses_at_once_does_not_repeat_what_it_measures(line: Line) -> None:
+    first = line.evaluate(0)
+    for _ in range(4):
+        line.evaluate(-1, PARAMETERS[1:])
+        line.settle()
+    assert [len(outcomes) for outcomes in line.outcomes.values()] == [0, 1, 1, 1, 1]
+    line.board.end_one()
+    line.settle()
+    line.check()
+    assert line.outcomes[first][0].sequence == 1
     assert line.client._tally.retries == 0
 
 

@@ -219,6 +219,35 @@ def test_an_answer_that_was_lost_is_noticed_by_the_one_after_it(patient: Bench) 
     assert patient.result(first).sequence == 2
 
 
+@pytest.mark.parametrize(
+    "refusal", [(FrameType.FAILED, code, 0) for code in (1, 2, 3, 4, 5, 8, 99)] + [(FrameType.NAK, 2, 3)]
+)
+def test_an_evaluation_that_is_refused_as_it_arrives_leaves_those_before_it_alone(
+    patient: Bench, refusal: tuple[FrameType, int, int]
+) -> None:
+    first, second = patient.evaluate(), patient.evaluate()
+    type_, *payload = refusal
+    patient.peer.say(encode(type_, patient.peer.evaluating.pop().id, bytes(payload)))
+    with pytest.raises(Refused):
+        patient.result(second)
+    patient.peer.finish()
+    assert patient.result(first).sequence == 1
+    assert patient.peer.asked == [FrameType.EVALUATE] * 2
+    assert patient.retries == 0
+
+
+def test_many_refused_evaluations_are_no_fault_of_the_board(patient: Bench) -> None:
+    first = patient.evaluate()
+    for _ in range(RESENDS + 1):
+        refused = patient.evaluate()
+        patient.peer.say(encode(FrameType.FAILED, patient.peer.evaluating.pop().id, struct.pack("<H", 4)))
+        with pytest.raises(Refused, match="bad_parameters"):
+            patient.result(refused)
+    patient.peer.finish()
+    assert patient.result(first).sequence == 1
+    assert patient.failed == []
+
+
 def test_an_answer_to_an_evaluation_of_before_the_port_was_opened_is_nobodys(patient: Bench) -> None:
     failures = swallow(patient.evaluate())
     left = patient.peer.evaluating[:]

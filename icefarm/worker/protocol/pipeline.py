@@ -20,7 +20,9 @@ What always holds:
 - ``_sent[0]`` is what the board carries out now, and the time limit is its own: its window and `EVALUATION_MARGIN`.
 - ``_sent`` has at most `buffers` jobs.  A job without overlap is alone in it.
 - Each time that a job is sent it has a new id, so that a late answer to the earlier one belongs to no job.
-- An answer to a job shows that the answers to those before it were lost: these are sent again.
+- What the FPGA made of a job, a RESULT or FAILED, comes in order: it shows that the answers to the jobs before were
+  lost, and these are sent again.  What the board refuses, it refuses as soon as it has received it; that says nothing
+  of the jobs before.
 - A circuit goes as its difference from another one only if the board holds that, as far as is known (`held`).  After
   anything that was damaged or lost, nothing is known.
 - A job is sent again at most `RESENDS` times.  `STRIKES` jobs in a row that end with CDONE or WATCHDOG are the board's
@@ -105,6 +107,8 @@ _REFUSALS: dict[int, type[Refused]] = {
 }
 
 
+#: What the FPGA made of an evaluation.  All other failures are refusals of the request.
+_OF_FPGA = (messages.Failure.CDONE, messages.Failure.WATCHDOG, messages.Failure.NOT_MEASURED)
 #: A board cannot make a bitstream of its difference from another one.
 _OF_DIFFERENCES = (messages.Failure.UNKNOWN_BASE, messages.Failure.BAD_DIFFERENCE)
 
@@ -315,7 +319,7 @@ class Pipeline:
             return
         if failed.code in _OF_DIFFERENCES and self._sent_whole(failed):
             return
-        job = self._finish(failed.id)
+        job = self._finish(failed.id) if failed.code in _OF_FPGA else self._refused(failed.id)
         if job is None:
             return
         why = f"{failed.reason}: {failed.text}" if failed.text else failed.reason
@@ -340,7 +344,7 @@ class Pipeline:
     def not_taken(self, nak: messages.Nak) -> None:
         """The board did not accept an evaluation, and resending it would not help."""
         self.held.clear()
-        job = self._finish(nak.id)
+        job = self._refused(nak.id)
         if job is not None:
             self._pump()
             job.answer.errback(Refused(f"the board did not take the evaluation (NAK {nak.code})"))
@@ -384,12 +388,22 @@ class Pipeline:
 
     def _forget(self, job: _Job) -> None:
         """A cancelled evaluation is not on the board any more."""
+        self._remove(job)
+        self._pump()
+        job.take_back()
+
+    def _refused(self, id_: int) -> _Job | None:
+        """Remove an evaluation that the board refused; earlier ones go on."""
+        job = self._find(id_)
+        if job is not None:
+            self._remove(job)
+        return job
+
+    def _remove(self, job: _Job) -> None:
         was_first = self._sent[0] is job
         self._sent.remove(job)
         if was_first and self._sent:
             self._allow(self._sent[0])
-        self._pump()
-        job.take_back()
 
     def _find(self, id_: int) -> _Job | None:
         return next((job for job in self._sent if job.id == id_), None)
