@@ -276,16 +276,17 @@ class DueTimer:
 
     async def _look(self) -> None:
         self._due, self._looking = None, True
+        sleep: float | None = AGAIN
         try:
             sleep = await self.operation()
         except IcefarmError as error:
             self._log.warn("{what} cannot be looked after just now: {error}", what=self.what, error=error)
-            sleep = AGAIN
         finally:
+            # Also after an error that nobody expected: what is due stays due.
+            if sleep is not None:
+                self.at_latest(sleep)
             self._looking = False
-        if sleep is not None:
-            self.at_latest(sleep)
-        self._set()
+            self._set()
 
     def _set(self) -> None:
         self._cancel()

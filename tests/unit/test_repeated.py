@@ -6,7 +6,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from icefarm.concurrency.deferreds import AGAIN, LONGEST, DueTimer, Repeated
-from icefarm.errors import Busy, IcefarmError
+from icefarm.errors import Busy
 
 
 class Counted:
@@ -63,7 +63,7 @@ def test_a_run_that_takes_longer_than_the_time_between_two_is_not_joined_by_anot
 class Due:
     """What is due at the times given, one after the other."""
 
-    def __init__(self, *sleeps: float | IcefarmError | None) -> None:
+    def __init__(self, *sleeps: float | Exception | None) -> None:
         self.clock = Clock()
         self.sleeps = list(sleeps)
         self.times: list[float] = []
@@ -72,7 +72,7 @@ class Due:
     async def act(self) -> float | None:
         self.times.append(self.clock.seconds())
         sleep = self.sleeps.pop(0)
-        if isinstance(sleep, IcefarmError):
+        if isinstance(sleep, Exception):
             raise sleep
         return sleep
 
@@ -99,6 +99,14 @@ def test_being_asked_before_it_is_due_takes_the_place_of_the_time_before() -> No
 def test_while_the_database_is_away_it_is_tried_again_soon() -> None:
     due = Due(Busy("away"), None)
     due.timer.poke()
+    due.clock.pump([1.0] * 20)
+    assert due.times == [0.0, AGAIN]
+
+
+def test_after_an_error_that_nobody_expected_it_is_tried_again_as_well() -> None:
+    due = Due(RuntimeError("a bug"), None, None)
+    due.timer.poke()
+    due.timer.at_latest(60.0)
     due.clock.pump([1.0] * 20)
     assert due.times == [0.0, AGAIN]
 
