@@ -181,13 +181,8 @@ class Allocator:
     publisher: Publisher
     #: Calls of an account with a limit take turns.
     _locks: dict[str, DeferredLock] = Factory(dict)
-    #: Requests served since `served_from_now`.
-    _served: set[str] = Factory(set)
-
-    def served_from_now(self) -> set[str]:
-        """Return a set that will have the ids of the requests that are served from now on."""
-        self._served = set()
-        return self._served
+    #: Requests served while the store is asked which ones wait; None: it is not asked.
+    served: set[str] | None = None
 
     async def reserve(self, call: ReserveCall, request: ReservationRequest) -> list[ReservationRecord]:
         """Reserve boards for a call.  Raises what `Store.reserve` does."""
@@ -237,5 +232,6 @@ class Allocator:
         records = await self.store.reserve(
             call.client, request, call.seconds, request_id=call.id, grace=call.grace, more=more, terms=call.terms
         )
-        self._served.add(call.id)
+        if self.served is not None:
+            self.served.add(call.id)
         return records

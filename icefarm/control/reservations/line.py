@@ -45,8 +45,8 @@ class Line:
     access: Shared[AccessRules]
     pools: VirtualPools
     waiters: list[Waiter] = Factory(list)
-    #: Requests removed since the last query to the store: its answer may be older.
-    _removed: set[str] = Factory(set)
+    #: Requests removed while the store is asked which ones wait, for its answer may be older; None: it is not asked.
+    _removed: set[str] | None = None
     _log: Logger = Factory(Logger)
     _tasks: Tasks = Factory(Tasks)
 
@@ -89,10 +89,12 @@ class Line:
 
     async def restore(self) -> list[Waiter]:
         """Add the store's requests that are missing here; return them.  Raises `Busy`."""
-        removed: set[str] = set()
-        self._removed, served = removed, self.allocator.served_from_now()
-        stored = await self.store.waiting()
-        settled = removed | served
+        settled: set[str] = set()
+        self._removed = self.allocator.served = settled
+        try:
+            stored = await self.store.waiting()
+        finally:
+            self._removed = self.allocator.served = None
         missing = [queued for queued in stored if queued.id not in settled and self.find(queued.id) is None]
         return [self.add(Waiter(queued, kept=True)) for queued in missing]
 
@@ -101,7 +103,8 @@ class Line:
         if waiter not in self.waiters:
             return
         self.waiters.remove(waiter)
-        self._removed.add(waiter.queued.id)
+        if self._removed is not None:
+            self._removed.add(waiter.queued.id)
         self.pools.forget(waiter.queued.id)
         waiter.stop_timers()
         self.hide(waiter)
