@@ -1,4 +1,4 @@
-"""Pure: no I/O, no clock.  Frames of the board protocol, version 1: written whole, read from any split of the bytes.
+"""Pure: no I/O, no clock.  Frames of the board protocol: written whole, read from any split of the bytes.
 
 ``docs/protocol.md`` specifies it; ``firmware/core`` is the board's side.  What is in the payloads is in ``messages``.
 """
