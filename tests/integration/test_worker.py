@@ -50,8 +50,8 @@ pytestmark = pytest.mark.integration
 EXAMPLES = Path(__file__).parents[2] / "examples" / "circuits"
 CIRCUIT = from_file(EXAMPLES / "square_2khz.bin")
 PACKED = {"lz4": compress(CIRCUIT.data), "length": len(CIRCUIT.data), "sha256": CIRCUIT.sha256}
-#: LZ4 makes nothing of it, so that it takes 0.1 s on the way to a board.
-DENSE = made_up_bitstream(1, sparseness=1).data
+#: LZ4 makes nothing of them, and they are not alike, so that each takes 0.1 s on the way to a board.
+DENSE = [made_up_bitstream(seed, sparseness=1).data for seed in range(4)]
 #: Seconds that anything here may take.
 LIMIT = 30.0
 
@@ -156,7 +156,7 @@ async def test_the_next_bitstream_is_received_while_one_is_measured_unless_that_
         await farm.control.prepare("w1", quiet, Assignment("r-" + quiet, "alice", "pulsecount", options))
         received = {}
         for serial in farm.serials:
-            results = await gatherResults([Deferred.fromCoroutine(farm.evaluate(serial, DENSE)) for _ in range(4)])
+            results = await gatherResults([Deferred.fromCoroutine(farm.evaluate(serial, each)) for each in DENSE])
             received[serial] = sum(result["usb_bytes_in_window"] for result in results)
         assert received[overlapping] > 0
         assert received[quiet] == 0
