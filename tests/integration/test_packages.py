@@ -16,7 +16,8 @@ import pytest
 
 from build_backend import release
 
-pytestmark = pytest.mark.integration
+# Wheels are built, and the firmware in them: on a busy machine that takes its time.
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(400)]
 
 ROOT = Path(__file__).resolve().parents[2]
 LIMIT = 300

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.integration
+# Wheels are built, and the firmware in them: on a busy machine that takes its time.
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(400)]
 
 ROOT = Path(__file__).resolve().parents[2]
 PLUGINS = ("icefarm-control", "icefarm-worker")

@@ -24,6 +24,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 _PYTHON = re.compile(r"^( *)```python\n(.*?)^\1```", re.DOTALL | re.MULTILINE)
 
 
+@pytest.mark.timeout(400)
 def test_the_site_builds_without_warnings_and_names_all_that_is_on_the_wire_and_on_the_command_line(
     tmp_path: Path,
 ) -> None:
@@ -31,7 +32,7 @@ def test_the_site_builds_without_warnings_and_names_all_that_is_on_the_wire_and_
         [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-d", tmp_path / "trees", ROOT / "docs", tmp_path],
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=300,
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
