@@ -17,8 +17,9 @@ PYTEST := timeout --foreground --signal INT --kill-after 60 $(SUITE_LIMIT) $(BIN
 # What `make check` runs, and what `make test` runs as well; every test is in one of them.
 QUICK := lint types firmware-test frontend-test unit
 LONG  := integration browser faults-quick fuzz-quick
-# All of them run, so many at a time, whichever fails; the last lines say which did, and how long each took.
-AT_ONCE ?= 2
+# All of them run, so many at a time, whichever fails; the last lines say which did, and how long each took.  Two keep two
+# cores so busy that tests reach their limits; a larger machine has time for more.
+AT_ONCE ?= 1
 each = +@$(PYTHON) build_backend/suites.py "$(MAKE)" $(AT_ONCE) $(1)
 
 .PHONY: demo test check $(QUICK) $(LONG) coverage pythons oldest mutation release-check firmware attacks faults soak fuzz nightly bench screenshots pictures format clean farm venv lock lock-images dist sbom help docs
