@@ -80,7 +80,7 @@ sbom: $(RELEASE)/.installed
 	$(RELEASE)/bin/python build_backend/release.py sbom
 
 test: venv
-	$(call each,integration $(QUICK) browser faults-quick fuzz-quick)
+	$(call each,$(QUICK) $(LONG))
 
 check: venv
 	$(call each,$(QUICK))
