@@ -226,6 +226,20 @@ int bench_sent(struct port *bench, struct bench_frame frames[BENCH_FRAMES])
     return count;
 }
 
+void bench_expect(struct port *bench, struct bench_frame got[BENCH_FRAMES], uint8_t type, uint32_t id)
+{
+    CHECK_EQUAL(bench_sent(bench, got), 1);
+    CHECK_EQUAL(got[0].type, type);
+    CHECK_EQUAL(got[0].id, id);
+}
+
+void bench_expect_failed(struct port *bench, struct bench_frame got[BENCH_FRAMES], uint32_t id, enum failure failure)
+{
+    bench_expect(bench, got, MSG_FAILED, id);
+    CHECK_EQUAL(le_get16(got[0].payload), failure);
+    CHECK(got[0].n > 2);
+}
+
 size_t bench_evaluate(uint8_t *out, uint8_t encoding, uint32_t length, uint32_t window_us, uint16_t repeats,
                       const uint8_t *bitstream, size_t n)
 {

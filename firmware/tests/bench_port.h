@@ -63,6 +63,11 @@ size_t bench_ask(struct port *bench, uint8_t type, uint32_t id, const void *payl
 /* Take the frames sent since the last call; each must be sound, and nothing may lie between them. Returns how many. */
 int bench_sent(struct port *bench, struct bench_frame frames[BENCH_FRAMES]);
 
+/* Exactly one frame was sent since the last call: of that type, about that request. */
+void bench_expect(struct port *bench, struct bench_frame got[BENCH_FRAMES], uint8_t type, uint32_t id);
+/* The same for a FAILED, which also says something in words. */
+void bench_expect_failed(struct port *bench, struct bench_frame got[BENCH_FRAMES], uint32_t id, enum failure failure);
+
 /* The payload of an EVALUATE with pulse_count's parameters; returns its size. */
 size_t bench_evaluate(uint8_t *out, uint8_t encoding, uint32_t length, uint32_t window_us, uint16_t repeats,
                       const uint8_t *bitstream, size_t n);

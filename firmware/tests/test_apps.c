@@ -16,13 +16,6 @@ static void evaluate(struct port *bench, uint32_t id, const uint8_t *parameters,
     bench_ask(bench, MSG_EVALUATE, id, payload, 8u + n + 100);
 }
 
-static void expect(struct port *bench, uint8_t type, uint32_t id)
-{
-    CHECK_EQUAL(bench_sent(bench, got), 1);
-    CHECK_EQUAL(got[0].type, type);
-    CHECK_EQUAL(got[0].id, id);
-}
-
 /* --------------------------------------------------------------------------------------------- multi_pulse_count */
 
 static void count_pins(struct port *bench, uint32_t window_us, uint16_t repeats, const uint8_t *pins, uint16_t n)
@@ -40,7 +33,7 @@ static void each_pin_has_its_count_in_the_order_asked_for(void)
     static const uint8_t pins[] = {27, 9, 25};
     struct port *bench = bench_new(&app_multi_pulse_count);
     count_pins(bench, 250000, 2, pins, 3);
-    expect(bench, 0x83, 1);
+    bench_expect(bench, got, 0x83, 1);
     CHECK_EQUAL(bench->clock_mhz, 24);
     CHECK(bench->n_pins == 3 && memcmp(bench->pins, pins, 3) == 0);
     CHECK_EQUAL(le_get32(got[0].payload + 16), 500000); /* both windows */
@@ -59,12 +52,12 @@ static void as_many_pins_and_repeats_as_fit_are_counted(void)
     static const uint8_t pins[] = {9, 11, 18, 19, 20, 21, 23, 25};
     struct port *bench = bench_new(&app_multi_pulse_count);
     count_pins(bench, 1000, 112, pins, 8);
-    expect(bench, 0x83, 1);
+    bench_expect(bench, got, 0x83, 1);
     CHECK_EQUAL(got[0].n, RESULT_FIXED + 112 * 36);
     count_pins(bench, 1000, 113, pins, 8);
-    expect(bench, MSG_FAILED, 1);
+    bench_expect(bench, got, MSG_FAILED, 1);
     count_pins(bench, 1000, 506, pins, 1);
-    expect(bench, 0x83, 1);
+    bench_expect(bench, got, 0x83, 1);
     CHECK_EQUAL(got[0].n, RESULT_FIXED + 506 * 8);
     bench_free(bench);
 }
@@ -86,7 +79,7 @@ static void pins_that_cannot_be_counted_are_refused(void)
     struct port *bench = bench_new(&app_multi_pulse_count);
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         count_pins(bench, bad[i].window_us, bad[i].repeats, bad[i].pins, bad[i].n);
-        expect(bench, MSG_FAILED, 1);
+        bench_expect(bench, got, MSG_FAILED, 1);
         CHECK_EQUAL(le_get16(got[0].payload), FAILED_BAD_PARAMETERS);
     }
     CHECK_EQUAL(bench->loads, 0);
@@ -117,7 +110,7 @@ static void an_old_workers_parameters_leave_the_clock_as_it_is_by_default(void)
     struct port *bench = bench_new(&app_variance);
     bench->clock_mhz = 0;
     sample(bench, 1, 0, 10000, 5, 0);
-    expect(bench, 0x83, 1);
+    bench_expect(bench, got, 0x83, 1);
     CHECK_EQUAL(bench->clock_mhz, 48);
     bench_free(bench);
 }
@@ -164,7 +157,7 @@ static void the_clock_is_set_before_the_load_as_the_parameters_say(void)
         for (uint32_t i = 0; i < 6; i++) {
             bench->clock_mhz = 1;
             clocked[a].evaluate(bench, said[i]);
-            expect(bench, 0x83, 1);
+            bench_expect(bench, got, 0x83, 1);
             CHECK_EQUAL(bench->clock_mhz, set[i]);
             CHECK_EQUAL(bench->clocked_loads, i);
         }
@@ -179,7 +172,7 @@ static void clocks_that_the_board_cannot_make_are_refused(void)
         struct port *bench = bench_new(clocked[a].app);
         for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
             clocked[a].evaluate(bench, bad[i]);
-            expect(bench, MSG_FAILED, 1);
+            bench_expect(bench, got, MSG_FAILED, 1);
             CHECK_EQUAL(le_get16(got[0].payload), FAILED_BAD_PARAMETERS);
         }
         CHECK_EQUAL(bench->loads, 0);
@@ -191,7 +184,7 @@ static void the_differences_of_neighbouring_samples_are_summed_up(void)
 {
     struct port *bench = bench_new(&app_variance);
     sample(bench, 1, 100000, 10000, 5, 0);
-    expect(bench, 0x83, 1);
+    bench_expect(bench, got, 0x83, 1);
     CHECK_EQUAL(bench->delay_us, 100000);
     CHECK_EQUAL(bench->rate_hz, 10000);
     CHECK_EQUAL(got[0].n, RESULT_FIXED + 8);
@@ -207,7 +200,7 @@ static void samples_that_fall_count_as_much_as_those_that_rise(void)
 {
     struct port *bench = bench_new(&app_variance);
     sample(bench, 1, 0, 10000, 300, 0); /* 255 squared is 65025; the square of 256 is 0 in 16 bits */
-    expect(bench, 0x83, 1);
+    bench_expect(bench, got, 0x83, 1);
     CHECK_EQUAL(le_get32(got[0].payload + RESULT_FIXED), 65025 + 65025 + (299 * 299 - 65536));
     bench_free(bench);
 }
@@ -216,7 +209,7 @@ static void the_waveform_comes_when_it_is_asked_for(void)
 {
     struct port *bench = bench_new(&app_variance);
     sample(bench, 1, 0, 100000, 2000, 1);
-    expect(bench, 0x83, 1);
+    bench_expect(bench, got, 0x83, 1);
     CHECK_EQUAL(got[0].n, RESULT_FIXED + 8 + 2 * 2000);
     const uint8_t *result = got[0].payload + RESULT_FIXED;
     CHECK_EQUAL(le_get16(result + 6), 2000);
@@ -229,7 +222,7 @@ static void repeats_are_sampled_after_one_load_and_one_delay(void)
 {
     struct port *bench = bench_new(&app_variance);
     sample_often(bench, 1, 100000, 10000, 5, 0, 3);
-    expect(bench, 0x83, 1);
+    bench_expect(bench, got, 0x83, 1);
     CHECK_EQUAL(bench->loads, 1);
     CHECK_EQUAL(bench->delay_us, 0); /* of the last repeat */
     CHECK_EQUAL(got[0].n, RESULT_FIXED + 3 * 8);
@@ -247,7 +240,7 @@ static void each_repeat_has_its_waveform(void)
 {
     struct port *bench = bench_new(&app_variance);
     sample_often(bench, 1, 0, 10000, 300, 1, 4);
-    expect(bench, 0x83, 1);
+    bench_expect(bench, got, 0x83, 1);
     CHECK_EQUAL(got[0].n, RESULT_FIXED + 4 * (8 + 600));
     for (size_t k = 0; k < 4; k++) {
         const uint8_t *record = got[0].payload + RESULT_FIXED + k * 608;
@@ -262,7 +255,7 @@ static void as_many_repeats_as_fit_are_sampled(void)
 {
     struct port *bench = bench_new(&app_variance);
     sample_often(bench, 1, 0, 10000, 1000, 0, 256);
-    expect(bench, 0x83, 1);
+    bench_expect(bench, got, 0x83, 1);
     CHECK_EQUAL(got[0].n, RESULT_FIXED + 256 * 8);
     for (size_t i = 0; i < 256; i++)
         CHECK_EQUAL(le_get16(got[0].payload + RESULT_FIXED + 8 * i + 4), 1000);
@@ -282,11 +275,11 @@ static void sampling_that_cannot_be_done_is_refused(void)
     struct port *bench = bench_new(&app_variance);
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         sample_often(bench, 1, bad[i].delay_us, bad[i].rate_hz, bad[i].samples, bad[i].flags, bad[i].repeats);
-        expect(bench, MSG_FAILED, 1);
+        bench_expect(bench, got, MSG_FAILED, 1);
         CHECK_EQUAL(le_get16(got[0].payload), FAILED_BAD_PARAMETERS);
     }
     evaluate(bench, 2, (const uint8_t *)"short", 5);
-    expect(bench, MSG_FAILED, 2);
+    bench_expect(bench, got, MSG_FAILED, 2);
     CHECK_EQUAL(bench->loads, 0);
     bench_free(bench);
 }
@@ -301,7 +294,7 @@ static void the_watchdog_waits_for_delay_and_samples(void)
     CHECK_EQUAL(bench_sent(bench, got), 0);
     bench->now_us++;
     bench_run(bench);
-    expect(bench, MSG_FAILED, 1);
+    bench_expect(bench, got, MSG_FAILED, 1);
     CHECK_EQUAL(le_get16(got[0].payload), FAILED_WATCHDOG);
     CHECK(bench->samples == NULL);
     bench_free(bench);
@@ -314,7 +307,7 @@ static struct port *open_console(void)
     static const uint8_t baud[4] = {0x00, 0xc2, 0x01, 0x00}; /* 115200 */
     struct port *bench = bench_new(&app_console);
     evaluate(bench, 1, baud, sizeof baud);
-    expect(bench, 0x83, 1);
+    bench_expect(bench, got, 0x83, 1);
     CHECK_EQUAL(got[0].n, RESULT_FIXED);
     CHECK_EQUAL(bench->baud, 115200);
     return bench;
@@ -329,7 +322,7 @@ static void type(struct port *bench, uint32_t id, uint32_t position, const char 
 
 static void expect_taken(struct port *bench, uint32_t id, uint32_t taken)
 {
-    expect(bench, 0xc0, id);
+    bench_expect(bench, got, 0xc0, id);
     CHECK_EQUAL(got[0].n, 4);
     CHECK_EQUAL(le_get32(got[0].payload), taken);
 }
@@ -386,7 +379,7 @@ static void bytes_that_are_lost_are_a_gap_in_the_positions_and_one_line_of_the_l
 {
     struct port *bench = open_console();
     bench_ask(bench, MSG_HELLO, 2, NULL, 0);
-    expect(bench, 0x81, 2);
+    bench_expect(bench, got, 0x81, 2);
     bench->n_given = 5;
     bench->n_lost = 7;
     bench_run(bench);
@@ -400,7 +393,7 @@ static void bytes_that_are_lost_are_a_gap_in_the_positions_and_one_line_of_the_l
     CHECK_EQUAL(bench_sent(bench, got), 0);
     bench->n_given = 6;
     bench_run(bench);
-    expect(bench, 0xc1, 0);
+    bench_expect(bench, got, 0xc1, 0);
     CHECK_EQUAL(le_get32(got[0].payload), 7 + 5 + 10);
     bench_free(bench);
 }
@@ -442,11 +435,11 @@ static void messages_that_make_no_sense_are_refused(void)
     static const uint8_t slow[4] = {1, 0, 0, 0};
     struct port *bench = open_console();
     bench_ask(bench, 0x40, 2, "abc", 3);
-    expect(bench, MSG_FAILED, 2);
+    bench_expect(bench, got, MSG_FAILED, 2);
     bench_ask(bench, 0x41, 3, "abcdef", 6);
-    expect(bench, MSG_FAILED, 3);
+    bench_expect(bench, got, MSG_FAILED, 3);
     evaluate(bench, 4, slow, sizeof slow);
-    expect(bench, MSG_FAILED, 4);
+    bench_expect(bench, got, MSG_FAILED, 4);
     CHECK_EQUAL(bench->n_taken, 0);
     bench_free(bench);
 }

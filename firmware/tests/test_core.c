@@ -14,23 +14,9 @@ static size_t evaluate(struct port *bench, uint32_t id)
     return bench_ask(bench, MSG_EVALUATE, id, payload, n);
 }
 
-static void expect(struct port *bench, uint8_t type, uint32_t id)
-{
-    CHECK_EQUAL(bench_sent(bench, got), 1);
-    CHECK_EQUAL(got[0].type, type);
-    CHECK_EQUAL(got[0].id, id);
-}
-
-static void expect_failed(struct port *bench, uint32_t id, enum failure failure)
-{
-    expect(bench, MSG_FAILED, id);
-    CHECK_EQUAL(le_get16(got[0].payload), failure);
-    CHECK(got[0].n > 2);
-}
-
 static void expect_nak(struct port *bench, uint32_t id, enum nak nak)
 {
-    expect(bench, MSG_NAK, id);
+    bench_expect(bench, got, MSG_NAK, id);
     CHECK_EQUAL(got[0].payload[0], nak);
 }
 
@@ -38,7 +24,7 @@ static void hello_says_who_the_board_is(void)
 {
     struct port *bench = bench_new(&app_pulse_count);
     bench_ask(bench, MSG_HELLO, 5, NULL, 0);
-    expect(bench, 0x81, 5);
+    bench_expect(bench, got, 0x81, 5);
     CHECK_EQUAL(got[0].payload[0], 1);
     CHECK_EQUAL(got[0].payload[1], 2);
     CHECK_EQUAL(le_get32(got[0].payload + 4), EVALUATE_MAX);
@@ -57,7 +43,7 @@ static void a_board_answers_with_the_greatest_version_that_both_speak(void)
     struct port *bench = bench_new(&app_pulse_count);
     for (uint32_t i = 0; i < sizeof said; i++) {
         bench_ask(bench, MSG_HELLO, i + 1, &said[i], 1);
-        expect(bench, 0x81, i + 1);
+        bench_expect(bench, got, 0x81, i + 1);
         CHECK_EQUAL(got[0].payload[0], answered[i]);
         CHECK_EQUAL(got[0].n, 46);
     }
@@ -76,7 +62,7 @@ static void status_counts_frames_refusals_and_evaluations(void)
     bench->n_sent = 0;
     bench->now_us = 77;
     bench_ask(bench, MSG_STATUS, 3, NULL, 0);
-    expect(bench, 0x82, 3);
+    bench_expect(bench, got, 0x82, 3);
     CHECK_EQUAL(got[0].n, 32);
     CHECK_EQUAL(le_get32(got[0].payload), 77);
     CHECK_EQUAL(le_get16(got[0].payload + 8), 2731);
@@ -96,7 +82,7 @@ static void an_evaluation_loads_the_bitstream_and_answers_with_every_window(void
         bitstream[i] = (uint8_t)(i * 7);
     size_t n = bench_evaluate(payload, ENCODING_RAW, sizeof bitstream, 1000, 3, bitstream, sizeof bitstream);
     bench_ask(bench, MSG_EVALUATE, 9, payload, n);
-    expect(bench, 0x83, 9);
+    bench_expect(bench, got, 0x83, 9);
     CHECK_EQUAL(bench->n_loaded, sizeof bitstream);
     CHECK(memcmp(bench->loaded, bitstream, sizeof bitstream) == 0);
     CHECK_EQUAL(le_get32(got[0].payload), 1);
@@ -114,11 +100,11 @@ static void a_result_says_how_it_came_to_be(void)
     struct port *bench = bench_new(&app_pulse_count);
     size_t n = bench_evaluate(payload, ENCODING_RAW, 8, 1, 1, bitstream, 8);
     bench_ask(bench, MSG_EVALUATE, 1, payload, n);
-    expect(bench, 0x83, 1);
+    bench_expect(bench, got, 0x83, 1);
     CHECK_EQUAL(le_get16(got[0].payload + 26), ORIGIN_MEASURED);
     bench->origin = ORIGIN_EXTRAPOLATED;
     bench_ask(bench, MSG_EVALUATE, 2, payload, n);
-    expect(bench, 0x83, 2);
+    bench_expect(bench, got, 0x83, 2);
     CHECK_EQUAL(le_get16(got[0].payload + 26), ORIGIN_EXTRAPOLATED);
     bench_free(bench);
 }
@@ -130,12 +116,12 @@ static void a_circuit_that_cannot_be_measured_is_refused_and_the_next_one_measur
     bench->counts = false;
     bench->failure = "a loop";
     bench_ask(bench, MSG_EVALUATE, 1, payload, n);
-    expect_failed(bench, 1, FAILED_NOT_MEASURED);
+    bench_expect_failed(bench, got, 1, FAILED_NOT_MEASURED);
     CHECK(memcmp(got[0].payload + 2, "a loop", 6) == 0);
     bench->counts = true;
     bench->failure = NULL;
     bench_ask(bench, MSG_EVALUATE, 2, payload, n);
-    expect(bench, 0x83, 2);
+    bench_expect(bench, got, 0x83, 2);
     CHECK_EQUAL(bench->core.watchdogs, 0);
     bench_free(bench);
 }
@@ -145,7 +131,7 @@ static void the_greatest_number_of_windows_fits_into_one_result(void)
     struct port *bench = bench_new(&app_pulse_count);
     size_t n = bench_evaluate(payload, ENCODING_RAW, 8, 1, 256, bitstream, 8);
     bench_ask(bench, MSG_EVALUATE, 9, payload, n);
-    expect(bench, 0x83, 9);
+    bench_expect(bench, got, 0x83, 9);
     CHECK_EQUAL(got[0].n, RESULT_FIXED + 256 * 8);
     bench_free(bench);
 }
@@ -164,12 +150,12 @@ static void an_lz4_bitstream_is_loaded_decoded(void)
     struct port *bench = bench_new(&app_pulse_count);
     size_t n = bench_evaluate(payload, ENCODING_LZ4, BITSTREAM_CAPACITY, 1000, 1, block, n_block);
     bench_ask(bench, MSG_EVALUATE, 1, payload, n);
-    expect(bench, 0x83, 1);
+    bench_expect(bench, got, 0x83, 1);
     CHECK_EQUAL(bench->n_loaded, BITSTREAM_CAPACITY);
     for (size_t i = 10; i < BITSTREAM_CAPACITY; i++)
         CHECK_EQUAL(bench->loaded[i], 6);
     bench_ask(bench, MSG_EVALUATE, 2, payload, n - 1);
-    expect_failed(bench, 2, FAILED_BAD_LZ4);
+    bench_expect_failed(bench, got, 2, FAILED_BAD_LZ4);
     bench_free(bench);
 }
 
@@ -191,16 +177,16 @@ static void requests_that_do_not_fit_together_fail_with_a_reason(void)
         for (size_t k = 0; k < wrong[i].size; k++)
             payload[wrong[i].place + k] = (uint8_t)(wrong[i].value >> 8 * k);
         bench_ask(bench, MSG_EVALUATE, i + 1, payload, n);
-        expect_failed(bench, i + 1, wrong[i].failure);
+        bench_expect_failed(bench, got, i + 1, wrong[i].failure);
     }
     for (uint32_t n = 0; n <= 16; n++) {
         bench_evaluate(payload, ENCODING_RAW, 16, 1000, 1, bitstream, 16);
         bench_ask(bench, MSG_EVALUATE, 100 + n, payload, n);
-        expect_failed(bench, 100 + n, FAILED_BAD_LENGTH);
+        bench_expect_failed(bench, got, 100 + n, FAILED_BAD_LENGTH);
     }
     CHECK_EQUAL(bench->loads, 0);
     evaluate(bench, 1000);
-    expect(bench, 0x83, 1000);
+    bench_expect(bench, got, 0x83, 1000);
     bench_free(bench);
 }
 
@@ -212,7 +198,7 @@ static void a_load_is_as_much_slower_as_is_asked_for(void)
         size_t n = bench_evaluate(payload, ENCODING_RAW, 16, 1000, 1, bitstream, 16);
         payload[1] = asked[i];
         bench_ask(bench, MSG_EVALUATE, i + 1, payload, n);
-        expect(bench, 0x83, i + 1);
+        bench_expect(bench, got, 0x83, i + 1);
         CHECK_EQUAL(bench->slower, got_by_port[i]);
     }
     bench_free(bench);
@@ -223,7 +209,7 @@ static void all_windows_together_have_a_limit(void)
     struct port *bench = bench_new(&app_pulse_count);
     size_t n = bench_evaluate(payload, ENCODING_RAW, 8, 60000000, 11, bitstream, 8);
     bench_ask(bench, MSG_EVALUATE, 1, payload, n);
-    expect_failed(bench, 1, FAILED_BAD_PARAMETERS);
+    bench_expect_failed(bench, got, 1, FAILED_BAD_PARAMETERS);
     bench_free(bench);
 }
 
@@ -231,7 +217,7 @@ static void the_default_application_measures_nothing_with_parameters(void)
 {
     struct port *bench = bench_new(&app_default);
     evaluate(bench, 1);
-    expect_failed(bench, 1, FAILED_BAD_PARAMETERS);
+    bench_expect_failed(bench, got, 1, FAILED_BAD_PARAMETERS);
     CHECK_EQUAL(bench->loads, 0);
     bench_free(bench);
 }
@@ -241,7 +227,7 @@ static void an_application_without_a_check_evaluates_nothing(void)
     static const struct app silent = {.name = "silent"};
     struct port *bench = bench_new(&silent);
     evaluate(bench, 1);
-    expect_failed(bench, 1, FAILED_NOT_SUPPORTED);
+    bench_expect_failed(bench, got, 1, FAILED_NOT_SUPPORTED);
     CHECK_EQUAL(bench->loads, 0);
     bench_free(bench);
 }
@@ -250,7 +236,7 @@ static void a_self_test_passes_and_echoes(void)
 {
     struct port *bench = bench_new(&app_default);
     bench_ask(bench, MSG_TEST, 1, bitstream, REQUEST_MAX);
-    expect(bench, 0x86, 1);
+    bench_expect(bench, got, 0x86, 1);
     CHECK_EQUAL(le_get32(got[0].payload), 0);
     CHECK_EQUAL(got[0].n, 4 + REQUEST_MAX);
     CHECK(memcmp(got[0].payload + 4, bitstream, REQUEST_MAX) == 0);
@@ -265,7 +251,7 @@ static void a_self_test_leaves_waiting_bitstreams_alone(void)
     evaluate(bench, 1);
     evaluate(bench, 2);
     bench_ask(bench, MSG_TEST, 3, NULL, 0);
-    expect(bench, 0x86, 3);
+    bench_expect(bench, got, 0x86, 3);
     for (int i = 0; i < 2; i++)
         CHECK(memcmp(bench->slots[i].bitstream, bitstream, sizeof bitstream) == 0);
     bench_free(bench);
@@ -277,7 +263,7 @@ static void unknown_requests_and_messages_are_answered(void)
     static const uint8_t types[] = {0x00, 0x07, 0x3f, 0x40, 0x7f, 0x81, 0xff};
     for (size_t i = 0; i < sizeof types; i++) {
         bench_ask(bench, types[i], 1, "x", 1);
-        expect_failed(bench, 1, FAILED_NOT_SUPPORTED);
+        bench_expect_failed(bench, got, 1, FAILED_NOT_SUPPORTED);
     }
     bench_free(bench);
 }
@@ -296,7 +282,7 @@ static void application_messages_go_both_ways(void)
     CHECK(got[0].type == 0xc1 && got[0].id == 6 && got[0].n == 3 && memcmp(got[0].payload, "hey", 3) == 0);
     CHECK(got[1].type == 0xc5 && got[1].id == 0);
     bench_ask(bench, 0x42, 7, NULL, 0);
-    expect_failed(bench, 7, FAILED_NOT_SUPPORTED);
+    bench_expect_failed(bench, got, 7, FAILED_NOT_SUPPORTED);
     bench_free(bench);
 }
 
@@ -360,7 +346,7 @@ static void a_frame_that_waited_for_a_buffer_has_its_gap_when_it_got_one(void)
     bench_run(bench);
     expect_nak(bench, 3, NAK_TRUNCATED);
     bench_ask(bench, MSG_HELLO, 4, NULL, 0);
-    expect(bench, 0x81, 4);
+    bench_expect(bench, got, 0x81, 4);
     bench_free(bench);
 }
 
@@ -388,7 +374,7 @@ static void frames_that_are_not_taken_are_refused_at_once(void)
     bench_give(bench, payload, n);
     expect_nak(bench, 5, NAK_BAD_FLAGS);
     bench_ask(bench, MSG_HELLO, 6, NULL, 0);
-    expect(bench, 0x81, 6);
+    bench_expect(bench, got, 0x81, 6);
     bench_free(bench);
 }
 
@@ -406,7 +392,7 @@ static void a_damaged_evaluate_is_refused_and_its_buffer_free_again(void)
     }
     CHECK_EQUAL(bench->loads, 0);
     evaluate(bench, 4);
-    expect(bench, 0x83, 4);
+    bench_expect(bench, got, 0x83, 4);
     bench_free(bench);
 }
 
@@ -427,7 +413,7 @@ static void a_frame_whose_bytes_stop_is_dropped_after_the_gap(void)
     expect_nak(bench, 3, NAK_TRUNCATED);
     CHECK(core_deadline(&bench->core) == CORE_NEVER);
     evaluate(bench, 4);
-    expect(bench, 0x83, 4);
+    bench_expect(bench, got, 0x83, 4);
     bench_free(bench);
 }
 
@@ -436,10 +422,10 @@ static void an_fpga_that_does_not_take_the_bitstream_fails_the_evaluation(void)
     struct port *bench = bench_new(&app_pulse_count);
     bench->load = LOAD_FAILED;
     evaluate(bench, 1);
-    expect_failed(bench, 1, FAILED_CDONE);
+    bench_expect_failed(bench, got, 1, FAILED_CDONE);
     bench->load = LOAD_DONE;
     evaluate(bench, 2);
-    expect(bench, 0x83, 2);
+    bench_expect(bench, got, 0x83, 2);
     bench_free(bench);
 }
 
@@ -448,7 +434,7 @@ static void cdone_that_is_stuck_is_told_from_cdone_that_does_not_rise(void)
     struct port *bench = bench_new(&app_pulse_count);
     bench->load = LOAD_STUCK;
     evaluate(bench, 1);
-    expect_failed(bench, 1, FAILED_CDONE);
+    bench_expect_failed(bench, got, 1, FAILED_CDONE);
     CHECK(strstr((const char *)got[0].payload + 2, "CRESET") != NULL);
     bench_free(bench);
 }
@@ -467,7 +453,7 @@ static void the_log_waits_for_a_host_that_said_hello(void)
     core_log(&bench->core, LEVEL_WARNING, "the watchdog");
     bench_run(bench);
     bench_ask(bench, MSG_STATUS, 1, NULL, 0);
-    expect(bench, 0x82, 1);
+    bench_expect(bench, got, 0x82, 1);
     bench_ask(bench, MSG_HELLO, 2, NULL, 0);
     CHECK_EQUAL(bench_sent(bench, got), 2);
     CHECK_EQUAL(got[0].type, 0x81);
@@ -502,7 +488,7 @@ static void many_bad_bitstreams_in_a_row_are_one_line_of_the_log(void)
 {
     struct port *bench = bench_new(&app_pulse_count);
     bench_ask(bench, MSG_HELLO, 1, NULL, 0);
-    expect(bench, 0x81, 1);
+    bench_expect(bench, got, 0x81, 1);
     bench->load = LOAD_FAILED;
     for (uint32_t id = 2; id < 5; id++) {
         evaluate(bench, id);
@@ -511,7 +497,7 @@ static void many_bad_bitstreams_in_a_row_are_one_line_of_the_log(void)
     }
     bench->load = LOAD_DONE;
     evaluate(bench, 5);
-    expect(bench, 0x83, 5);
+    bench_expect(bench, got, 0x83, 5);
     bench->load = LOAD_FAILED;
     evaluate(bench, 6);
     CHECK_EQUAL(bench_sent(bench, got), 2); /* it is news again */
@@ -529,16 +515,16 @@ static void the_watchdog_ends_what_does_not_finish_and_the_board_goes_on(void)
     bench->now_us = 1000 + MEASURE_MARGIN_US;
     bench->load = LOAD_BUSY;
     bench_run(bench);
-    expect_failed(bench, 1, FAILED_WATCHDOG);
+    bench_expect_failed(bench, got, 1, FAILED_WATCHDOG);
     bench->now_us += LOAD_LIMIT_US;
     bench_run(bench);
-    expect_failed(bench, 2, FAILED_WATCHDOG);
+    bench_expect_failed(bench, got, 2, FAILED_WATCHDOG);
     CHECK_EQUAL(bench->stops, 2);
     CHECK_EQUAL(bench->core.watchdogs, 2);
     bench->load = LOAD_DONE;
     bench->counts = true;
     evaluate(bench, 3);
-    expect(bench, 0x83, 3);
+    bench_expect(bench, got, 0x83, 3);
     bench_free(bench);
 }
 
@@ -560,10 +546,10 @@ static void cancel_ends_one_evaluation_or_all(void)
     CHECK_EQUAL(le_get32(got[2].payload), 2);
     CHECK_EQUAL(bench->stops, 1);
     bench_ask(bench, MSG_CANCEL, 6, NULL, 0);
-    expect(bench, 0x84, 6);
+    bench_expect(bench, got, 0x84, 6);
     CHECK_EQUAL(le_get32(got[0].payload), 0);
     bench_ask(bench, MSG_CANCEL, 7, id, 3);
-    expect_failed(bench, 7, FAILED_BAD_LENGTH);
+    bench_expect_failed(bench, got, 7, FAILED_BAD_LENGTH);
     bench_free(bench);
 }
 
@@ -572,13 +558,13 @@ static void reboot_answers_first_and_takes_nothing_after(void)
     struct port *bench = bench_new(&app_default);
     uint8_t where = 1, nowhere = 2;
     bench_ask(bench, MSG_REBOOT, 1, &nowhere, 1);
-    expect_failed(bench, 1, FAILED_BAD_PARAMETERS);
+    bench_expect_failed(bench, got, 1, FAILED_BAD_PARAMETERS);
     bench->tx_room = 3;
     bench_ask(bench, MSG_REBOOT, 2, &where, 1);
     CHECK_EQUAL(bench->reboots, 0);
     bench->tx_room = SIZE_MAX;
     bench_run(bench);
-    expect(bench, 0x85, 2);
+    bench_expect(bench, got, 0x85, 2);
     CHECK_EQUAL(bench->reboots, 1);
     CHECK(bench->to_loader);
     CHECK_EQUAL(bench_ask(bench, MSG_HELLO, 3, NULL, 0), 0);
@@ -627,7 +613,7 @@ static void a_host_that_closes_the_port_leaves_a_quiet_board(void)
     bench_run(bench);
     CHECK_EQUAL(bench_sent(bench, got), 0);
     evaluate(bench, 1);
-    expect(bench, 0x83, 1);
+    bench_expect(bench, got, 0x83, 1);
     bench_free(bench);
 }
 
@@ -641,7 +627,7 @@ static void requests_may_be_split_anywhere(void)
     for (size_t step = 1; step <= size; step++) {
         for (size_t at = 0; at < size; at += step)
             bench_give(bench, frame + at, size - at < step ? size - at : step);
-        expect(bench, 0x83, 3);
+        bench_expect(bench, got, 0x83, 3);
         CHECK(memcmp(bench->loaded, bitstream, 40) == 0);
     }
     bench_free(bench);

@@ -76,24 +76,10 @@ static void send_difference(struct port *bench, uint32_t id, uint32_t base_id, u
     bench_ask(bench, MSG_EVALUATE, id, payload, n);
 }
 
-static void expect(struct port *bench, uint8_t type, uint32_t id)
-{
-    CHECK_EQUAL(bench_sent(bench, got), 1);
-    CHECK_EQUAL(got[0].type, type);
-    CHECK_EQUAL(got[0].id, id);
-}
-
-static void expect_failed(struct port *bench, uint32_t id, enum failure failure)
-{
-    expect(bench, MSG_FAILED, id);
-    CHECK_EQUAL(le_get16(got[0].payload), failure);
-    CHECK(got[0].n > 2);
-}
-
 /* What was loaded last is what the difference was made for. */
 static void expect_result(struct port *bench, uint32_t id)
 {
-    expect(bench, 0x83, id);
+    bench_expect(bench, got, 0x83, id);
     CHECK_EQUAL(bench->n_loaded, SIZE);
     CHECK(memcmp(bench->loaded, expected, SIZE) == 0);
 }
@@ -108,7 +94,7 @@ static void a_difference_from_any_bitstream_that_is_held_is_loaded(void)
     send_difference(bench, 3, 1, 11, 98); /* in the very buffer of its base */
     expect_result(bench, 3);
     send_difference(bench, 4, 1, 11, 97); /* which is gone now */
-    expect_failed(bench, 4, FAILED_UNKNOWN_BASE);
+    bench_expect_failed(bench, got, 4, FAILED_UNKNOWN_BASE);
     send_difference(bench, 5, 3, 11, 96);
     expect_result(bench, 5);
     bench_free(bench);
@@ -148,7 +134,7 @@ static void a_whole_bitstream_is_made_of_differences_at_full_length(void)
         whole[i] = (uint8_t)(i * 7);
     size_t n = bench_evaluate(payload, ENCODING_RAW, sizeof whole, 1000, 1, whole, sizeof whole);
     bench_ask(bench, MSG_EVALUATE, 1, payload, n);
-    expect(bench, 0x83, 1);
+    bench_expect(bench, got, 0x83, 1);
     whole[sizeof whole - 1] ^= 1;
     /* A gap of 104,089 in three digits, a run of one byte. */
     uint8_t fields[DIFFERENCE_FIXED + 5] = {[DIFFERENCE_FIXED] = 0x99, 0xad, 0x06, 1, whole[sizeof whole - 1]};
@@ -156,7 +142,7 @@ static void a_whole_bitstream_is_made_of_differences_at_full_length(void)
     le_put32(fields + 4, crc32_update(0, whole, sizeof whole));
     n = bench_evaluate(payload, ENCODING_DIFFERENCE, sizeof whole, 1000, 1, fields, sizeof fields);
     bench_ask(bench, MSG_EVALUATE, 2, payload, n);
-    expect(bench, 0x83, 2);
+    bench_expect(bench, got, 0x83, 2);
     CHECK_EQUAL(bench->n_loaded, sizeof whole);
     CHECK(memcmp(bench->loaded, whole, sizeof whole) == 0);
     bench_free(bench);
@@ -168,14 +154,14 @@ static void what_is_made_of_another_base_than_was_meant_is_not_loaded(void)
     send_whole(bench, 1, 11);
     expect_result(bench, 1);
     send_difference(bench, 2, 1, 12, 99);
-    expect_failed(bench, 2, FAILED_BAD_DIFFERENCE);
+    bench_expect_failed(bench, got, 2, FAILED_BAD_DIFFERENCE);
     size_t n = make_difference(1, 11, 99);
     bench_ask(bench, MSG_EVALUATE, 3, payload, n - 1);
-    expect_failed(bench, 3, FAILED_BAD_DIFFERENCE);
+    bench_expect_failed(bench, got, 3, FAILED_BAD_DIFFERENCE);
     for (n = 0; n < DIFFERENCE_FIXED; n++) {
         make_difference(1, 11, 99);
         bench_ask(bench, MSG_EVALUATE, 4, payload, 16 + n);
-        expect_failed(bench, 4, FAILED_BAD_LENGTH);
+        bench_expect_failed(bench, got, 4, FAILED_BAD_LENGTH);
     }
     CHECK_EQUAL(bench->loads, 1);
     send_difference(bench, 5, 1, 11, 98); /* none of that harmed the base */
@@ -187,14 +173,14 @@ static void a_base_of_another_length_or_id_0_is_unknown(void)
 {
     struct port *bench = bench_new(&app_pulse_count);
     send_difference(bench, 1, 0, 11, 99);
-    expect_failed(bench, 1, FAILED_UNKNOWN_BASE);
+    bench_expect_failed(bench, got, 1, FAILED_UNKNOWN_BASE);
     send_whole(bench, 2, 11);
     expect_result(bench, 2);
     for (uint32_t i = 0; i < 2; i++) { /* in another buffer than its base's, then in that one */
         size_t n = make_difference(2, 11, 99);
         le_put32(payload + 4, SIZE - 1);
         bench_ask(bench, MSG_EVALUATE, 3, payload, n);
-        expect_failed(bench, 3, FAILED_UNKNOWN_BASE);
+        bench_expect_failed(bench, got, 3, FAILED_UNKNOWN_BASE);
         send_whole(bench, 4, 12);
         expect_result(bench, 4);
     }
@@ -213,9 +199,9 @@ static void a_damaged_frame_takes_no_bitstream_but_that_of_its_buffer(void)
     size_t size = frame_write(frame, &header, payload);
     frame[size - 6] ^= 1;
     bench_give(bench, frame, size);
-    expect(bench, MSG_NAK, 3);
+    bench_expect(bench, got, MSG_NAK, 3);
     send_difference(bench, 4, 1, 11, 99);
-    expect_failed(bench, 4, FAILED_UNKNOWN_BASE);
+    bench_expect_failed(bench, got, 4, FAILED_UNKNOWN_BASE);
     send_difference(bench, 5, 2, 12, 99);
     expect_result(bench, 5);
     bench_free(bench);
@@ -226,25 +212,25 @@ static void only_after_a_result_a_bitstream_is_held(void)
     struct port *bench = bench_new(&app_pulse_count);
     bench->load = LOAD_FAILED;
     send_whole(bench, 1, 11);
-    expect_failed(bench, 1, FAILED_CDONE);
+    bench_expect_failed(bench, got, 1, FAILED_CDONE);
     bench->load = LOAD_DONE;
     send_difference(bench, 2, 1, 11, 99);
-    expect_failed(bench, 2, FAILED_UNKNOWN_BASE);
+    bench_expect_failed(bench, got, 2, FAILED_UNKNOWN_BASE);
     bench->counts = false;
     send_whole(bench, 3, 11);
     bench_ask(bench, MSG_CANCEL, 4, NULL, 0);
     CHECK_EQUAL(bench_sent(bench, got), 2);
     bench->counts = true;
     send_difference(bench, 5, 3, 11, 99);
-    expect_failed(bench, 5, FAILED_UNKNOWN_BASE);
+    bench_expect_failed(bench, got, 5, FAILED_UNKNOWN_BASE);
     bench->counts = false;
     bench->failure = "a loop";
     send_whole(bench, 6, 11);
-    expect_failed(bench, 6, FAILED_NOT_MEASURED);
+    bench_expect_failed(bench, got, 6, FAILED_NOT_MEASURED);
     bench->counts = true;
     bench->failure = NULL;
     send_difference(bench, 7, 6, 11, 99);
-    expect_failed(bench, 7, FAILED_UNKNOWN_BASE);
+    bench_expect_failed(bench, got, 7, FAILED_UNKNOWN_BASE);
     bench_free(bench);
 }
 
@@ -254,14 +240,14 @@ static void a_self_test_and_another_host_leave_no_base(void)
     send_whole(bench, 1, 11);
     expect_result(bench, 1);
     bench_ask(bench, MSG_TEST, 2, NULL, 0);
-    expect(bench, 0x86, 2);
+    bench_expect(bench, got, 0x86, 2);
     send_difference(bench, 3, 1, 11, 99);
-    expect_failed(bench, 3, FAILED_UNKNOWN_BASE);
+    bench_expect_failed(bench, got, 3, FAILED_UNKNOWN_BASE);
     send_whole(bench, 4, 11);
     expect_result(bench, 4);
     core_disconnected(&bench->core);
     send_difference(bench, 5, 4, 11, 99);
-    expect_failed(bench, 5, FAILED_UNKNOWN_BASE);
+    bench_expect_failed(bench, got, 5, FAILED_UNKNOWN_BASE);
     bench_free(bench);
 }
 
@@ -273,7 +259,7 @@ static void a_buffer_without_a_bitstream_is_taken_first(void)
     CHECK_EQUAL(bench_sent(bench, got), 2);
     bench->load = LOAD_FAILED;
     send_whole(bench, 3, 13); /* in the place of 1, and nothing is kept */
-    expect_failed(bench, 3, FAILED_CDONE);
+    bench_expect_failed(bench, got, 3, FAILED_CDONE);
     bench->load = LOAD_DONE;
     send_whole(bench, 4, 14);
     expect_result(bench, 4);
