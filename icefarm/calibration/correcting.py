@@ -8,14 +8,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+from attrs import frozen
+
 from icefarm.calibration.correction import corrected
 from icefarm.calibration.records import Calibration, Corrected
 from icefarm.errors import InvalidArgument
 
-__all__ = ["correction"]
+__all__ = ["Correction", "correction"]
 
 #: The device kinds that count pulses.
 _COUNTING = ("pulsecount",)
+
+
+@frozen
+class Correction:
+    """A corrected value, or why there is none."""
+
+    corrected: Corrected | None = None
+    why_not: str | None = None
 
 
 class Correctable(Protocol):
@@ -43,20 +53,20 @@ class Correctable(Protocol):
     def calibration(self) -> str | None: ...
 
 
-def correction(measured: Correctable, calibration: Calibration | None) -> Corrected | str:
+def correction(measured: Correctable, calibration: Calibration | None) -> Correction:
     """Return a measurement's value without its board's deviation, or why it cannot be corrected.
 
     Of several windows it is their mean.  ``calibration`` is the one that the measurement names, if that is known.
     """
     if measured.calibration is None:
-        return f"board {measured.serial} had no calibration when it measured"
+        return Correction(why_not=f"board {measured.serial} had no calibration when it measured")
     if calibration is None:
-        return f"calibration {measured.calibration} of board {measured.serial} is not known here"
+        return Correction(why_not=f"calibration {measured.calibration} of board {measured.serial} is not known here")
     counts = _counts(measured.value) if measured.kind in _COUNTING else None
     if not counts:
-        return f"a value of kind {measured.kind} is no count of pulses"
+        return Correction(why_not=f"a value of kind {measured.kind} is no count of pulses")
     try:
-        return corrected(
+        value = corrected(
             sum(counts) / len(counts),
             calibration,
             time=measured.ended_at if measured.started_at is None else measured.started_at,
@@ -64,9 +74,10 @@ def correction(measured: Correctable, calibration: Calibration | None) -> Correc
             windows=len(counts),
         )
     except InvalidArgument as error:
-        return error.message
+        return Correction(why_not=error.message)
     except OverflowError:
-        return "the value is too large to be corrected"
+        return Correction(why_not="the value is too large to be corrected")
+    return Correction(value)
 
 
 def _counts(value: Any) -> Sequence[float] | None:

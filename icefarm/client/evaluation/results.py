@@ -14,6 +14,7 @@ from icefarm.errors import IcefarmError
 
 if TYPE_CHECKING:
     # Most results are never corrected.
+    from icefarm.calibration.correcting import Correction
     from icefarm.calibration.records import Calibration, Corrected
 
 __all__ = ["Result"]
@@ -81,16 +82,14 @@ class Result:
         of several windows it is the mean.  None where that cannot be done: `why_not_corrected` says why.
         Raises `error` if there is one.
         """
-        found = self._correction()
-        return None if isinstance(found, str) else found
+        return self._correction().corrected
 
     @property
     def why_not_corrected(self) -> str | None:
         """Why there is no corrected value; None if there is one.  Raises `error` if there is one."""
-        found = self._correction()
-        return found if isinstance(found, str) else None
+        return self._correction().why_not
 
-    def _correction(self) -> Corrected | str:
+    def _correction(self) -> Correction:
         from icefarm.calibration.correcting import correction
 
         measured = self.measurement

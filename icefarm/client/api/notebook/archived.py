@@ -14,6 +14,7 @@ from icefarm.errors import InvalidArgument
 
 if TYPE_CHECKING:
     # Most results are never corrected.
+    from icefarm.calibration.correcting import Correction
     from icefarm.calibration.records import Calibration, Corrected
 
 __all__ = ["ArchivedResult", "ExperimentInfo", "ResultPage", "page_of", "record_of", "results_html", "table_columns"]
@@ -73,20 +74,18 @@ class ArchivedResult:
         Like `icefarm.client.Result.corrected`, by the calibration that the board had when it measured.  None for a
         failure, or if it cannot be computed: `why_not_corrected` says why.
         """
-        found = self._correction()
-        return None if isinstance(found, str) else found
+        return self._correction().corrected
 
     @property
     def why_not_corrected(self) -> str | None:
         """Why there is no corrected value; None if there is one."""
-        found = self._correction()
-        return found if isinstance(found, str) else None
+        return self._correction().why_not
 
-    def _correction(self) -> Corrected | str:
-        from icefarm.calibration.correcting import correction
+    def _correction(self) -> Correction:
+        from icefarm.calibration.correcting import Correction, correction
 
         if self.error is not None:
-            return f"the evaluation failed: {self.error}"
+            return Correction(why_not=f"the evaluation failed: {self.error}")
         return correction(self, self._calibrations.get(self.calibration or ""))
 
     def __repr__(self) -> str:

@@ -49,5 +49,5 @@ class Corrections:
     def _corrected(self, result: Any) -> tuple[float | None, float | None]:
         if result.error is not None:
             return None, None
-        found = correction(result, self._known.get(result.calibration or ""))
-        return (None, None) if isinstance(found, str) else (found.value, found.standard_uncertainty)
+        found = correction(result, self._known.get(result.calibration or "")).corrected
+        return (None, None) if found is None else (found.value, found.standard_uncertainty)
