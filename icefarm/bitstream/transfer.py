@@ -19,7 +19,7 @@ import lz4.block
 from icefarm.bitstream.up5k import LENGTH
 from icefarm.errors import InvalidBitstream
 
-__all__ = ["COMPRESSED_LIMIT", "best_difference", "compress", "decompress", "difference", "restored"]
+__all__ = ["COMPRESSED_LIMIT", "PART", "best_difference", "compress", "decompress", "difference", "restored"]
 
 #: Longest LZ4 block for LENGTH bytes ("LZ4_compressBound": length + length / 255 + 16).
 COMPRESSED_LIMIT = LENGTH + LENGTH // 255 + 16
@@ -31,6 +31,8 @@ _APART = bytes(3)
 _NUMBER = 3
 #: Where two bitstreams are compared to find out whether they are related: so many bytes at so many places.
 _PLACES, _BYTES = 16, 256
+#: A difference is worth it if it has at most this part of the bitstream as sent.
+PART = 0.5
 
 
 def compress(data: bytes) -> bytes:
@@ -75,14 +77,15 @@ def difference(data: bytes, base: bytes, limit: int = LENGTH) -> bytes | None:
     return bytes(made)
 
 
-def best_difference(data: bytes, bases: Sequence[bytes], limit: int) -> tuple[int, bytes] | None:
+def best_difference(data: bytes, bases: Sequence[bytes], size: int) -> tuple[int, bytes] | None:
     """Return which of the bases is most alike, the first of several, and the difference from it.
 
-    None if no base is much alike, or the difference is longer than ``limit``: the whole bitstream is better sent.
+    None if no base is much alike, or the difference is longer than `PART` of ``size``, which the bitstream has as sent:
+    the whole is better sent.
     """
     places = [_alike(data, base) for base in bases]
     best = places.index(max(places))
-    made = None if places[best] < _PLACES // 2 else difference(data, bases[best], limit)
+    made = None if places[best] < _PLACES // 2 else difference(data, bases[best], int(PART * size))
     return None if made is None else (best, made)
 
 

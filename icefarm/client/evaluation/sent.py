@@ -27,8 +27,6 @@ BELIEVED_LEAST = 1 << 20
 BASES = 8
 #: Bytes as sent from which on a circuit is worth a difference, which takes some 250 bytes of a message and 0.1 ms.
 SMALLEST = 1024
-#: A difference is sent if it has at most this part of the circuit.
-PART = 0.5
 #: Attempts in a row without a gain after which only every so many circuits are tried.
 ATTEMPTS, SELDOM = 8, 16
 
@@ -89,8 +87,7 @@ class Bases:
     def _difference(self, circuit: _Base) -> dict[str, Any] | None:
         self._failed += 1
         latest_first = list(reversed(self._bases))
-        bases, limit = [base.plain for base in latest_first], int(PART * _size(circuit.payload))
-        found = best_difference(circuit.plain, bases, limit)
+        found = best_difference(circuit.plain, [base.plain for base in latest_first], _size(circuit.payload))
         if found is None:
             return None
         self._failed = 0

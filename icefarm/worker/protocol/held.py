@@ -27,8 +27,6 @@ __all__ = ["SMALLEST", "SMALLEST_ALONE", "CircuitDifference", "Held"]
 SMALLEST = 16_384
 #: The same for a circuit that is sent while nothing is loaded or measured, so that its transfer shows: 4 to 7 ms.
 SMALLEST_ALONE = 4096
-#: A difference is sent if it has at most this part of the circuit as sent.
-PART = 0.5
 
 
 @frozen
@@ -92,7 +90,7 @@ class Held:
         if not bases:
             return None
         wanted = _Base(circuit).plain
-        found = best_difference(wanted, list(bases.values()), int(PART * len(circuit.payload)))
+        found = best_difference(wanted, list(bases.values()), len(circuit.payload))
         return None if found is None else CircuitDifference(list(bases)[found[0]], found[1], crc32(wanted))
 
     def sent(self, id_: int, circuit: Circuit) -> None:
