@@ -69,6 +69,8 @@ class Held:
     buffers: int = 0
     #: In the order in which their bitstreams came.
     _known: list[_Buffer] = field(init=False, default=Factory(list))
+    #: The circuit that a difference was looked for last, which is sent next: it is unpacked once.
+    _latest: _Base | None = field(init=False, default=None)
 
     @property
     def ids(self) -> list[int]:
@@ -89,7 +91,7 @@ class Held:
         }
         if not bases:
             return None
-        wanted = _Base(circuit).plain
+        wanted = self._base(circuit).plain
         found = best_difference(wanted, list(bases.values()), len(circuit.payload))
         return None if found is None else CircuitDifference(list(bases)[found[0]], found[1], crc32(wanted))
 
@@ -103,7 +105,12 @@ class Held:
                 self.clear()
             else:
                 self._known.remove(free[0])
-        self._known.append(_Buffer(id_, _Base(circuit) if len(circuit.payload) >= SMALLEST_ALONE else None))
+        self._known.append(_Buffer(id_, self._base(circuit) if len(circuit.payload) >= SMALLEST_ALONE else None))
+
+    def _base(self, circuit: Circuit) -> _Base:
+        if self._latest is None or self._latest.circuit is not circuit:
+            self._latest = _Base(circuit)
+        return self._latest
 
     def answered(self, id_: int) -> None:
         """The board sent a RESULT: it keeps the bitstream until it needs the buffer."""
@@ -123,6 +130,7 @@ class Held:
     def clear(self) -> None:
         """What the board holds is no longer known."""
         self._known.clear()
+        self._latest = None
 
     def _of(self, id_: int) -> list[_Buffer]:
         return [buffer for buffer in self._known if buffer.id == id_]
