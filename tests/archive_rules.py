@@ -9,13 +9,15 @@ import csv
 import io
 import json
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Any
 
 from attrs import define, evolve
 from store_rules import hello_of
+from twisted.internet.defer import ensureDeferred
+from twisted.python.failure import Failure
 
 from icefarm.contract import ARCHIVE_FIELDS, RESULT_FIELDS, DeviceReport, DeviceStatus, ReservationRecord, RunReport
 from icefarm.control.archive.interface import (
@@ -37,13 +39,23 @@ from icefarm.runs.canonical import canonical
 from icefarm.runs.manifest import Summary
 from icefarm.runs.numbers import evaluation_id
 
-__all__ = ["RULES", "World", "row"]
+__all__ = ["RULES", "World", "now", "row"]
 
 #: To the microsecond, as archives keep times.
 NOW = round(time.time(), 6)
 
 Rule = Callable[["World"], Awaitable[None]]
 RULES: dict[str, Rule] = {}
+
+
+def now(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """Return the result of a coroutine that needs no time."""
+    results: list[Any] = []
+    ensureDeferred(coroutine).addBoth(results.append)
+    (result,) = results
+    if isinstance(result, Failure):
+        result.raiseException()
+    return result
 
 
 def rule(function: Rule) -> Rule:

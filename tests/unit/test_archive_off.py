@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
 from typing import Any
 
 import pytest
-from archive_rules import NOW, encoded, row
-from twisted.internet.defer import ensureDeferred
+from archive_rules import NOW, encoded, now, row
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
@@ -24,16 +22,6 @@ from icefarm.worker.archive.rows import Note
 
 MEASURED = {"evaluation_id": "e1", "value": 7, "ended_at": NOW}
 RECORD = ReservationRecord("r1", "A", "w1", "ada", "counter", {}, NOW, NOW + 100)
-
-
-def now(coroutine: Coroutine[Any, Any, Any]) -> Any:
-    """Return the result of a coroutine that needs no time."""
-    results: list[Any] = []
-    ensureDeferred(coroutine).addBoth(results.append)
-    (result,) = results
-    if isinstance(result, Failure):
-        result.raiseException()
-    return result
 
 
 @pytest.mark.parametrize("kept", [True, False])

@@ -6,15 +6,14 @@ are drawn at random; each measurement of an evaluation gives another value, so t
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
 from itertools import count
 from typing import Any
 
-from archive_rules import NOW, World
+from archive_rules import NOW, World, now
 from attrs import Factory, define, field
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
@@ -30,16 +29,6 @@ from icefarm.worker.reservation.idempotency import Evaluations
 
 IDS = ("e1", "e2")
 WORKERS = ("w1", "w2")
-
-
-def now(coroutine: Coroutine[Any, Any, Any]) -> Any:
-    """Return the result of a coroutine that needs no time."""
-    results: list[Any] = []
-    ensureDeferred(coroutine).addBoth(results.append)
-    (result,) = results
-    if isinstance(result, Failure):
-        result.raiseException()
-    return result
 
 
 @define(eq=False)

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from archive_rules import NOW, World, encoded, evaluation_id, failure, reported, row, told
+from archive_rules import NOW, World, encoded, evaluation_id, failure, now, reported, row, told
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from twisted.internet.defer import ensureDeferred
 from twisted.internet.task import Clock
-from twisted.python.failure import Failure
 
 from icefarm.contract import RunReport
 from icefarm.control.archive.intake import Intake
@@ -28,16 +27,6 @@ from icefarm.testing.memory.runs import MemoryRuns
 from icefarm.testing.memory.store import MemoryStore
 
 NUMBER, OTHER = "0a" * 16, "0b" * 16
-
-
-def now(coroutine: Coroutine[Any, Any, Any]) -> Any:
-    """Return the result of a coroutine that needs no time."""
-    results: list[Any] = []
-    ensureDeferred(coroutine).addBoth(results.append)
-    (result,) = results
-    if isinstance(result, Failure):
-        result.raiseException()
-    return result
 
 
 class Model:
