@@ -7,7 +7,7 @@ unexport PYTHONDONTWRITEBYTECODE
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
-# Tests with real parts mostly wait. A file shares its farm, so it stays in one process. A process of tests that dies fails
+# Three processes keep two cores busy: a test with real parts waits at times. A file shares its farm, so it stays in one process. A process of tests that dies fails
 # its test and is not replaced: the test would end the next one too, and pytest-xdist may fail without a report.
 PARALLEL ?= --numprocesses 3 --dist loadfile --max-worker-restart 0 --durations 20
 # Each test has a limit of its own.  Should that fail, this ends the suite as Ctrl-C does, so that it reports what it knows.

@@ -1,8 +1,7 @@
 """Run suites of the Makefile, several at a time: ``suites.py MAKE JOBS SUITE...``.
 
-Tests with real parts wait much of their time, and leave it to others.  What a suite prints comes whole, when it ends.
-All suites run, whichever fails; the last lines say which did, and how long each took.  Only the standard library is
-needed.
+What a suite prints comes as it is printed; where several run at a time, it comes whole when the suite ends.  All suites
+run, whichever fails; the last lines say which did, and how long each took.  Only the standard library is needed.
 """
 
 from __future__ import annotations
@@ -11,8 +10,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from threading import Lock
+
+#: One report at a time.
+_printing = Lock()
 
 
 @dataclass(frozen=True)
@@ -22,52 +25,42 @@ class Ended:
     suite: str
     code: int
     seconds: float
-    output: str
 
     def __str__(self) -> str:
         return f"{self.suite}: {'failed' if self.code else 'passed'} in {self.seconds:.0f} s"
 
 
-def run(make: str, suite: str) -> Ended:
-    """Run one suite; what it prints is kept."""
-    print(f"{suite} begins", flush=True)
+def run(make: str, suite: str, alone: bool) -> Ended:
+    """Run one suite, and say how it ended; unless it runs alone, after all that it printed."""
+    print(f"{f' {suite} ':=^100}" if alone else f"{suite} begins", flush=True)
     began = time.monotonic()
     # Descriptors stay open: make shares its jobs with the makes below by some of them.
     process = subprocess.Popen(
         [make, "--no-print-directory", suite],
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
+        stdout=None if alone else subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
         close_fds=False,
     )
     output, _ = process.communicate()
-    return Ended(suite, process.returncode, time.monotonic() - began, output)
-
-
-def report(ended: Ended) -> None:
-    """Print what a suite printed."""
-    print(f"{f' {ended.suite} ':=^100}\n{ended.output}{ended}", flush=True)
+    ended = Ended(suite, process.returncode, time.monotonic() - began)
+    with _printing:
+        print(ended if alone else f"{f' {suite} ':=^100}\n{output}{ended}", flush=True)
+    return ended
 
 
 def run_all(make: str, jobs: int, suites: Sequence[str]) -> list[Ended]:
-    """Run all suites, so many at a time, in this order; each is reported when it ends."""
-    done = []
+    """Run all suites, so many at a time, in this order."""
     with ThreadPoolExecutor(jobs) as pool:
-        running: list[Future[Ended]] = [pool.submit(run, make, suite) for suite in suites]
+        running = [pool.submit(run, make, suite, jobs == 1) for suite in suites]
         try:
-            for future in as_completed(running):
-                done.append(future.result())
-                report(done[-1])
+            return [future.result() for future in running]
         except KeyboardInterrupt:
             # Those that run have been interrupted, too, and end.
             pool.shutdown(cancel_futures=True)
-            for future in running:
-                if not future.cancelled() and future.result() not in done:
-                    report(future.result())
             raise SystemExit("interrupted") from None
-    return done
 
 
 def main() -> None:

@@ -26,10 +26,9 @@ def make(tmp_path: Path) -> str:
     return str(program)
 
 
-def run(make: str, *suites: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, str(SUITES), make, "2", *suites], capture_output=True, text=True, check=False, timeout=60
-    )
+def run(make: str, *suites: str, jobs: int = 2) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(SUITES), make, str(jobs), *suites]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
 
 
 def test_all_suites_run_and_what_they_print_is_shown(make: str) -> None:
@@ -42,6 +41,14 @@ def test_a_suite_that_fails_hides_no_other_and_is_named_last(make: str) -> None:
     done = run(make, "lint", "broken", "unit")
     assert "this is broken\nbroken is wrong\nbroken: failed in 0 s" in done.stdout
     assert "this is unit\n" in done.stdout
+    assert (done.returncode, done.stderr) == (1, "failed: broken\n")
+
+
+def test_one_after_the_other_each_prints_between_its_name_and_its_end(make: str) -> None:
+    done = run(make, "lint", "broken", "unit", jobs=1)
+    said = [line.strip("= ") for line in done.stdout.splitlines()]
+    expected = ["lint", "this is lint", "lint: passed in 0 s", "broken", "this is broken", "broken is wrong"]
+    assert said[:8] == [*expected, "broken: failed in 0 s", "unit"]
     assert (done.returncode, done.stderr) == (1, "failed: broken\n")
 
 
