@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from functools import partial
 from typing import Any, Protocol
 
@@ -171,25 +170,15 @@ class BoardCalls:
     async def _attempt(self, bus: Bus, lease: Lease, call: Mapping[str, Any], limit: float | None) -> Any:
         """Call a board once: with as little of its bitstream as its worker needs, or all of it."""
         record = lease.record
-        held = self.leases.by_serial.get(record.serial)
-        if held is None or held.record.id != record.id:
+        if not self.holds(record.serial, record.id):
             raise ReservationEnded(f"the reservation of board {record.serial} has ended", serial=record.serial)
-        worker = self._workers.get(record.worker)
-        if worker is None or worker.bus is not bus or worker.takes_lists is None:
-            worker = self._known(bus, lease)
+        worker = self._known(bus, lease)
         whole = brief = call["bitstream"]
         if call["attempt"] == 1:
             brief = self._sent.briefly(record.worker, whole, bool(worker.takes_lists and worker.takes_deltas))
         told = {**call, "bitstream": brief, "reservation": record.id}
         try:
-            if worker.takes_lists:
-                try:
-                    return await worker.evaluate(lease, told, limit)
-                except Alone:
-                    if is_difference(brief):
-                        # Perhaps it is another worker now, of an earlier version.
-                        raise UnknownBitstream from None
-            return await self._called_alone(bus, lease, told, limit)
+            return await self._called(worker, lease, told, limit)
         except UnknownBitstream:
             self._sent.missed(record.worker, whole, brief)
         return await self._called(self._known(bus, lease), lease, {**told, "bitstream": whole}, limit)
@@ -204,10 +193,14 @@ class BoardCalls:
         return worker
 
     async def _called(self, worker: WorkerLists, lease: Lease, call: Mapping[str, Any], limit: float | None) -> Any:
-        """Call a board's ``evaluate`` with a whole bitstream, in a list where the worker takes lists."""
+        """Call a board's ``evaluate``, in a list where the worker takes lists."""
         if worker.takes_lists:
-            with suppress(Alone):
+            try:
                 return await worker.evaluate(lease, call, limit)
+            except Alone:
+                if is_difference(call["bitstream"]):
+                    # Perhaps it is another worker now, of an earlier version.
+                    raise UnknownBitstream from None
         return await self._called_alone(worker.bus, lease, call, limit)
 
     async def _called_alone(self, bus: Bus, lease: Lease, call: Mapping[str, Any], limit: float | None) -> Any:
