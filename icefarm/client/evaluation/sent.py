@@ -87,7 +87,8 @@ class Bases:
     def _difference(self, circuit: _Base) -> dict[str, Any] | None:
         self._failed += 1
         latest_first = list(reversed(self._bases))
-        found = best_difference(circuit.plain, [base.plain for base in latest_first], _size(circuit.payload))
+        bases, size = [base.plain for base in latest_first], _size(circuit.payload)
+        found = best_difference(circuit.plain, bases, size)
         if found is None:
             return None
         self._failed = 0
