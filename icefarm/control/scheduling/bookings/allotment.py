@@ -49,7 +49,7 @@ def allot(
     calendar: Calendar,
 ) -> Allotment:
     """Return the boards that a client gets for its request.  Raises what `choose` does."""
-    if not calendar:
+    if not calendar.bookings:
         return Allotment(choose(devices, workers, request, now, client=client), seconds)
     shelf = Shelf.of(devices, workers, now)
     booked = booked_for_others(shelf, request, client, calendar)
@@ -85,18 +85,30 @@ def extended(
 
     ``latest`` says until when at most, by serial.
     """
-    until, shelf = now + seconds, Shelf.of(devices, workers, now)
-    extensions = []
-    for record in sorted(records, key=lambda each: (each.created_at, each.serial)):
-        end, limited_by = max(record.expires_at, until), None
-        if latest.get(record.serial, end) < end:
-            end, limited_by = max(record.expires_at, latest[record.serial]), BY_ACCESS
-        crossed = calendar.first_crossed(shelf.without([record.serial]), record.client, [record.serial], end)
+    ordered = sorted(records, key=lambda each: (each.created_at, each.serial))
+    extensions = [_allowed(record, now + seconds, latest) for record in ordered]
+    if not calendar.bookings:
+        return extensions
+    shelf, bounded = Shelf.of(devices, workers, now), []
+    for record, extension in zip(ordered, extensions, strict=True):
+        crossed = calendar.first_crossed(
+            shelf.without([record.serial]), record.client, [record.serial], extension.until
+        )
         if crossed is not None:
-            end, limited_by = max(record.expires_at, min(end, crossed.starts_at)), in_words(crossed)
-        shelf = shelf.with_held({record.serial: Holding(record.client, record.created_at, end)})
-        extensions.append(Extension(record.serial, end, limited_by))
-    return extensions
+            end = max(record.expires_at, min(extension.until, crossed.starts_at))
+            extension = Extension(record.serial, end, in_words(crossed))
+        shelf = shelf.with_held({record.serial: Holding(record.client, record.created_at, extension.until)})
+        bounded.append(extension)
+    return bounded
+
+
+def _allowed(record: ReservationRecord, until: float, latest: Mapping[str, float]) -> Extension:
+    """Return until when a reservation may go on where no booking needs its board."""
+    end = max(record.expires_at, until)
+    most = latest.get(record.serial, end)
+    if most < end:
+        return Extension(record.serial, max(record.expires_at, most), BY_ACCESS)
+    return Extension(record.serial, end)
 
 
 def _choose_lasting(
