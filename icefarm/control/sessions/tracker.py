@@ -175,12 +175,18 @@ class Sessions:
         if caller.key in self.state.ended:
             raise LinkLost("this session was ended because it had been silent; sign in again")
         role = _ROLES.get(caller.role)
-        if role is not None:
+        if caller.key in self._heard and not instance and (not watch or self._is_watched(caller.key)):
+            # Nothing has happened since it was a sign of life; it still is.
+            self._heard[caller.key] = self.clock.seconds()
+        elif role is not None:
             event = Heard(Session(caller.session, role, caller.authid, instance, router=caller.router), watch)
             if is_sign_of_life(self.state, event):
                 self._heard[caller.key] = self.clock.seconds()
             else:
                 self.tell(event)
+
+    def _is_watched(self, key: SessionKey) -> bool:
+        return self.state.sessions[key].due is not None
 
     def end(self, caller: Caller, reason: str) -> None:
         """End the session of a caller, if it has one, and let its account wait before it signs in again."""
