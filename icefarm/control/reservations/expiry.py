@@ -68,15 +68,16 @@ class ExpiryTimer:
 
     def heard(self, event: Event) -> None:
         """Be awake when the reservations that an event is about need it."""
-        if not self.mirror.is_read:
+        now = self.mirror.known_time()
+        if now is None:
             self._timer.poke()
             return
         match event:
             case ReservationsStarted(records):
                 # They are on probation, and get no notice.
-                self._wake_at(min((record.expires_at for record in records), default=None), self.mirror.now())
+                self._wake_at(min((record.expires_at for record in records), default=None), now)
             case ReservationsExtended(records) | ReservationsShortened(records):
-                self._expect(records, self.mirror.now())
+                self._expect(records, now)
         # One that has ended wakes it up in vain.
 
     def poke(self) -> None:

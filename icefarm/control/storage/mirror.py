@@ -245,10 +245,9 @@ class FarmMirror:
             self._mirrored.apply(event)
             self._records = None
 
-    @property
-    def is_read(self) -> bool:
-        """Whether it has read the records, and so knows the store's clock."""
-        return self._mirrored is not None
+    def known_time(self) -> float | None:
+        """Return the time by the store's clock; None before it has read the records, and so knows that clock."""
+        return None if self._mirrored is None else self.now()
 
     def now(self) -> float:
         """Return the time by the store's clock, as of the last read."""
