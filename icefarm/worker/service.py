@@ -73,7 +73,7 @@ class Worker(Service):
         self.boards = BoardRegistry(self._context)
         self._offer = KindOffer(self._kinds)
         departure = Departure(self._reactor, self.boards, self._process)
-        self._control = self._context.observer = ControlLink(
+        self._control = ControlLink(
             self.identity,
             self._reactor,
             self.boards,
@@ -84,6 +84,7 @@ class Worker(Service):
             next((pool for pool in map(self._pool_of, self._sources) if pool is not None), None),
             self._alive,
         )
+        self._context.observer = self._control.reports
 
     def _pool_of(self, source: Source) -> BoardPool | None:
         """Return the boards that a source plugs in on demand; None if it has none."""

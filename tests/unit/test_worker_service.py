@@ -401,7 +401,7 @@ def test_a_call_does_not_wait_for_ever_for_control() -> None:
 
 def test_an_event_of_a_kind_is_told_to_control(farm: Farm) -> None:
     (device, _) = farm.worker.boards
-    farm.worker._control.emitted(device, "r1", "shouted", {"word": b"ho"})
+    device.emit("r1", "shouted", {"word": b"ho"})
     farm.settle()
     told = {"serial": device.serial, "reservation": "r1", "name": "shouted", "fields": {"word": b"ho"}}
     assert ("event", told) in farm.control.words

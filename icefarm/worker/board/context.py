@@ -24,7 +24,7 @@ SLOWER = 2
 
 
 class Observer:
-    """Ignores events of boards; `icefarm.worker.control_link.link.ControlLink` overrides its methods."""
+    """Ignores events of boards; `icefarm.worker.control_link.boards.Reports` overrides its methods."""
 
     def added(self, board: ManagedBoard) -> None:
         """The board is new."""

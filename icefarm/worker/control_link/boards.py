@@ -1,4 +1,4 @@
-"""This worker's boards, as control has them: their procedures at the router, and their reports.
+"""This worker's boards, as control has them: their procedures at the router, their reports, and what they say.
 
 Control decides whether the worker may offer procedures: it must have the board by the inventory, so a board that is new
 is offered once control has taken it in.  A board whose procedures nobody can call is reported as offline.
@@ -9,9 +9,10 @@ once; boards that change while it is on its way, or within `PAUSE`, are reported
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from functools import partial
 from operator import attrgetter
+from typing import Any
 
 from attrs import Factory, define, evolve
 from twisted.internet.defer import CancelledError, Deferred, gatherResults
@@ -24,9 +25,11 @@ from icefarm.concurrency.clock import Clock
 from icefarm.concurrency.deferreds import failures
 from icefarm.contract import BoardHealth, DeviceReport, DeviceStatus, control_worker_procedure
 from icefarm.errors import IcefarmError, LinkLost
+from icefarm.worker.board.context import Observer
 from icefarm.worker.board.managed_board import ManagedBoard
 from icefarm.worker.control_link.board_calls import BoardProcedures, EvaluationLists
 from icefarm.worker.control_link.settling import Settling
+from icefarm.worker.control_link.shutdown import Departure
 
 __all__ = ["BoardRegistrations", "Reports"]
 
@@ -38,6 +41,10 @@ PAUSE = 0.02
 AT_ONCE = 500
 #: Concurrent calls to a control that takes one report at a time.
 SINGLY_AT_ONCE = 64
+#: Seconds for a log line or an event.
+WORD_LIMIT = 10.0
+#: Pending log lines and events; more are dropped.
+WORDS = 200
 
 Counters = tuple[int, int, int, BoardHealth]
 #: Fields whose change alone is not reported at once.
@@ -45,21 +52,29 @@ _counters: Callable[[DeviceReport], Counters] = attrgetter("evaluations", "failu
 
 
 @define(eq=False)
-class Reports:
-    """The unacknowledged reports."""
+class Reports(Observer):
+    """What control is to know of the boards: their unacknowledged reports, their log lines and events."""
 
     _clock: Clock
+    #: Looks at each change whether the worker can leave.
+    _departure: Departure
     #: Boards whose report has changed, by serial.
     _unsent: dict[str, ManagedBoard] = Factory(dict)
     #: Boards whose report did not arrive, or was refused: it is sent again when the board changes, or with `send_all`.
     _failed: dict[str, ManagedBoard] = Factory(dict)
     #: Each board's counters in its last report.
     _counted: dict[str, Counters] = Factory(dict)
-    #: Those of the session in which control has answered a hello, and takes reports.
+    #: Those of the present session, and, once control has answered its hello and takes reports, the same again.
+    _registrations: BoardRegistrations | None = None
     _session: BoardRegistrations | None = None
     #: The session in which reports are on their way, or were within `PAUSE`.
     _sending: BoardRegistrations | None = None
+    _words: int = 0
     _log: Logger = Factory(partial(Logger, namespace="icefarm.worker"))
+
+    def joined(self, session: BoardRegistrations) -> None:
+        """A session has begun; control takes no reports in it yet."""
+        self._registrations, self._session = session, None
 
     def attach(self, session: BoardRegistrations) -> None:
         """Control takes reports in this session."""
@@ -67,19 +82,53 @@ class Reports:
 
     def detach(self) -> None:
         """The session has ended."""
-        self._session = None
+        self._registrations = self._session = None
+
+    # ---------------------------------------------------------- what happens to boards (see `context.Observer`)
+
+    def added(self, board: ManagedBoard) -> None:
+        # Its first report makes it known to control, and then it is offered.
+        self.changed(board)
+
+    def removed(self, board: ManagedBoard) -> None:
+        self._unsent.pop(board.serial, None)
+        self._failed.pop(board.serial, None)
+        self._counted.pop(board.serial, None)
+        if self._registrations is not None:
+            self._start(self._registrations.withdraw(board.serial))
 
     def changed(self, board: ManagedBoard) -> None:
         """A board's report has changed: send it, or keep it until control takes reports."""
+        if self._departure.allowed:
+            self._departure.look()
         self._failed.pop(board.serial, None)
         self._unsent[board.serial] = board
         self._begin()
 
-    def forget(self, serial: str) -> None:
-        """A board was forgotten."""
-        self._unsent.pop(serial, None)
-        self._failed.pop(serial, None)
-        self._counted.pop(serial, None)
+    def noted(self, board: ManagedBoard, level: str, message: str) -> None:
+        self._say("log", {"level": level, "message": message, "serial": board.serial})
+
+    def evaluation_failed(self, board: ManagedBoard, reservation: str, evaluation: str, message: str) -> None:
+        about = {"serial": board.serial, "reservation": reservation, "evaluation": evaluation}
+        self._say("log", {"level": "info", "message": message, **about})
+
+    def emitted(self, board: ManagedBoard, reservation: str, event: str, fields: Mapping[str, object]) -> None:
+        told = {"serial": board.serial, "reservation": reservation, "name": event, "fields": dict(fields)}
+        self._say("event", told)
+
+    def _say(self, name: str, arguments: dict[str, Any]) -> None:
+        """Send control a message that is not worth a retry."""
+        if self._session is not None and self._words < WORDS:
+            self._words += 1
+            self._start(self._said(self._session.bus, name, arguments))
+
+    async def _said(self, bus: Bus, name: str, arguments: dict[str, Any]) -> None:
+        try:
+            await bus.call(control_worker_procedure(name), (), arguments, timeout=WORD_LIMIT)
+        finally:
+            self._words -= 1
+
+    # ------------------------------------------------------------------------------------------------ reports
 
     def told(self, reports: Iterable[DeviceReport]) -> None:
         """A hello contained all reports; later changes are not in it."""
@@ -104,7 +153,7 @@ class Reports:
         session = self._session
         if session is not None and self._unsent and self._sending is not session:
             self._sending = session
-            Deferred.fromCoroutine(self._send(session)).addErrback(self._fault)
+            self._start(self._send(session))
 
     async def _send(self, session: BoardRegistrations) -> None:
         """Report the boards that have changed.
@@ -138,10 +187,13 @@ class Reports:
             self._sending = None
             self._begin()
 
+    def _start(self, telling: Coroutine[Deferred[Any], Any, None]) -> None:
+        Deferred.fromCoroutine(telling).addErrback(self._fault)
+
     def _fault(self, failure: Failure) -> None:
         """Ignore errors that a lost session or an absent control explains; the next hello makes up for them."""
         if failure.check(CancelledError, IcefarmError) is None:
-            self._log.failure("a report to control failed", failure)
+            self._log.failure("a message to control failed", failure)
 
 
 @define(eq=False)

@@ -6,7 +6,6 @@ control does not know this worker, and the latest report of each board.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 from typing import Any
 
@@ -29,8 +28,6 @@ from icefarm.errors import IcefarmError, NotAuthorized, TimedOut
 from icefarm.text.counts import counted
 from icefarm.worker.archive.recorder import Recorder
 from icefarm.worker.archive.spool import Batch, Spool
-from icefarm.worker.board.context import Observer
-from icefarm.worker.board.managed_board import ManagedBoard
 from icefarm.worker.board.pool import BoardPool
 from icefarm.worker.board.registry import BoardRegistry
 from icefarm.worker.control_link.alive import AliveFile
@@ -51,10 +48,6 @@ HEARTBEAT_LIMIT = 10.0
 HELLO_LIMIT = 15.0
 #: Seconds for control to store a batch of measurements.
 ARCHIVE_LIMIT = 60.0
-#: Seconds for a log line or an event.
-WORD_LIMIT = 10.0
-#: Pending log lines and events; more are dropped.
-WORDS = 200
 #: Heartbeats between reports that have only new counters.
 COUNTER_BEATS = 3
 
@@ -112,7 +105,7 @@ class _RowsToControl:
 
 
 @define(eq=False)
-class ControlLink(Observer):
+class ControlLink:
     """Keeps control informed, and assigns boards as control wants."""
 
     identity: WorkerIdentity
@@ -130,9 +123,9 @@ class ControlLink(Observer):
     )
     _settling: Settling = Factory(lambda self: Settling(self._clock), takes_self=True)
     _session: _ControlSession | None = None
-    _reports: Reports = Factory(lambda self: Reports(self._clock), takes_self=True)
+    #: Hears what happens to the boards.
+    reports: Reports = Factory(lambda self: Reports(self._clock, self._departure), takes_self=True)
     _readings: BoardCounters = Factory(BoardCounters)
-    _words: int = 0
     _trouble: str | None = None
     _was_in: bool = False
     _log: Logger = Factory(partial(Logger, namespace="icefarm.worker"))
@@ -142,8 +135,9 @@ class ControlLink(Observer):
     async def joined(self, bus: Bus) -> None:
         """Begin a session (for `Link`)."""
         lists = EvaluationLists(self._clock, session=bus.session)
-        registrations = BoardRegistrations(bus, self._settling, self._reports, lists)
+        registrations = BoardRegistrations(bus, self._settling, self.reports, lists)
         session = self._session = _ControlSession(bus, registrations)
+        self.reports.joined(registrations)
         bus.on_lost(partial(self._lost, session))
         self._was_in = True
         await bus.register(worker_prefix(bus.authid), self._control.handle, prefix=True, replace=True)
@@ -172,7 +166,7 @@ class ControlLink(Observer):
             session.timer.cancel()
         if self._session is session:
             self._session = None
-            self._reports.detach()
+            self.reports.detach()
             self._archive.sender.detach()
             self._log.warn("the connection to the router ended: {reason}", reason=reason)
 
@@ -180,7 +174,7 @@ class ControlLink(Observer):
         """Say hello, and carry out control's answer; if that fails, retry with the next heartbeat."""
         self._control.hello_sent()
         reports = [session.registrations.shown(board.report()) for board in self._boards]
-        self._reports.told(reports)
+        self.reports.told(reports)
         self._readings.forget()
         me = self.identity
         # The farm may have put the name into the account of the worker's token.
@@ -199,7 +193,7 @@ class ControlLink(Observer):
         session.greeted = True
         session.registrations.takes_lists = orders.lists
         if self._session is session:
-            self._reports.attach(session.registrations)
+            self.reports.attach(session.registrations)
         session.interval = orders.heartbeat_s
         self._control.draining = orders.draining
         self._archive.on = orders.archive
@@ -210,12 +204,12 @@ class ControlLink(Observer):
         self._control.converge(orders.assignments, orders.shares)
         self._settling.done()
         await session.registrations.offer(self._boards, known=True)
-        self._reports.send_all()
+        self.reports.send_all()
         self._log.info("known to control, with {boards}", boards=counted(len(reports), "board"))
 
     def _beat_later(self, session: _ControlSession) -> None:
         if not session.over:
-            session.timer = self._clock.callLater(session.interval, self._start, self._beat, session)
+            session.timer = self._clock.callLater(session.interval, self._start_beat, session)
 
     async def _beat(self, session: _ControlSession) -> None:
         readings = self._readings.news(board.reading() for board in self._boards)
@@ -238,59 +232,19 @@ class ControlLink(Observer):
                 self._alive.touch()
                 await session.registrations.offer(self._boards, known=True)
             if session.beats % COUNTER_BEATS == 0:
-                self._reports.find_counters(self._boards)
-            self._reports.send_all()
+                self.reports.find_counters(self._boards)
+            self.reports.send_all()
         self._beat_later(session)
-
-    # ---------------------------------------------------------- what happens to boards (see `context.Observer`)
-
-    def added(self, board: ManagedBoard) -> None:
-        # Its first report makes it known to control, and then it is offered (see `Reports`).
-        self.changed(board)
-
-    def removed(self, board: ManagedBoard) -> None:
-        self._reports.forget(board.serial)
-        if self._session is not None:
-            self._start(self._session.registrations.withdraw, board.serial)
-
-    def changed(self, board: ManagedBoard) -> None:
-        if self._departure.allowed:
-            self._departure.look()
-        self._reports.changed(board)
-
-    def noted(self, board: ManagedBoard, level: str, message: str) -> None:
-        self._say("log", {"level": level, "message": message, "serial": board.serial})
-
-    def evaluation_failed(self, board: ManagedBoard, reservation: str, evaluation: str, message: str) -> None:
-        about = {"serial": board.serial, "reservation": reservation, "evaluation": evaluation}
-        self._say("log", {"level": "info", "message": message, **about})
-
-    def emitted(self, board: ManagedBoard, reservation: str, event: str, fields: Mapping[str, object]) -> None:
-        told = {"serial": board.serial, "reservation": reservation, "name": event, "fields": dict(fields)}
-        self._say("event", told)
 
     # -------------------------------------------------------------------------------------------- small things
 
     async def _call(self, session: _ControlSession, name: str, limit: float, /, **arguments: Any) -> Any:
         return await session.bus.call(control_worker_procedure(name), (), arguments, timeout=limit)
 
-    def _say(self, name: str, arguments: dict[str, Any]) -> None:
-        """Send control a message that is not worth a retry."""
-        session = self._session
-        if session is not None and session.greeted and self._words < WORDS:
-            self._words += 1
-            self._start(self._said, session, name, arguments)
+    def _start_beat(self, session: _ControlSession) -> None:
+        Deferred.fromCoroutine(self._beat(session)).addErrback(self._fault)
 
-    async def _said(self, session: _ControlSession, name: str, arguments: dict[str, Any]) -> None:
-        try:
-            await self._call(session, name, WORD_LIMIT, **arguments)
-        finally:
-            self._words -= 1
-
-    def _start(self, function: Callable[..., Coroutine[Deferred[Any], Any, Any]], *args: Any) -> None:
-        Deferred.fromCoroutine(function(*args)).addErrback(self._fault, IcefarmError)
-
-    def _fault(self, failure: Failure, *expected: type[Exception]) -> None:
+    def _fault(self, failure: Failure) -> None:
         """Ignore errors that a lost session or an absent control explains; the next hello makes up for them."""
-        if failure.check(CancelledError, *expected) is None:
-            self._log.failure("a message to control failed", failure)
+        if failure.check(CancelledError, IcefarmError) is None:
+            self._log.failure("a heartbeat failed", failure)
