@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from attrs import Attribute
 
-__all__ = ["DEFAULT_MHZ", "OFF", "clock_parameter", "known_clock"]
+__all__ = ["CLOCKS", "DEFAULT_MHZ", "OFF", "known_clock"]
 
 #: The option's value where the board does not drive the pin.
 OFF = "off"
 #: What circuits made for earlier firmware expect.
 DEFAULT_MHZ: int | str = 48
 
-_VALUES = (6, 12, 24, 48, OFF)
-#: What the firmware takes for `OFF` (docs/protocol.md).
-_NO_CLOCK = 0xFFFF
+#: What the option may be, with its value in the firmware's parameters (docs/protocol.md).
+CLOCKS: Mapping[int | str, int] = {6: 6, 12: 12, 24: 24, 48: 48, OFF: 0xFFFF}
 
 
 def known_clock(_: Any, attribute: Attribute[int | str], value: int | str) -> None:
     """Refuse a frequency that boards can't make (attrs validator).  Raises ValueError."""
-    if value not in _VALUES:
+    if value not in CLOCKS:
         raise ValueError(f"{attribute.name} must be 6, 12, 24, 48 or {OFF}, not {value!r}")
-
-
-def clock_parameter(value: int | str) -> int:
-    """Return the value in the firmware's parameters for an option's value."""
-    return value if isinstance(value, int) else _NO_CLOCK

@@ -14,7 +14,7 @@ from attrs.validators import and_, ge, le
 
 from icefarm.errors import DeviceFailed, InvalidArgument
 from icefarm.kinds import DeviceHandle, Parameters, reservable
-from icefarm.kinds.clock import DEFAULT_MHZ, clock_parameter, known_clock
+from icefarm.kinds.clock import CLOCKS, DEFAULT_MHZ, known_clock
 
 __all__ = ["DEFAULT_PINS", "PINS", "MultiPulseCount"]
 
@@ -81,7 +81,7 @@ class MultiPulseCount:
         most = RESULT_MAX // self._counts.size
         if repeats > most:
             raise InvalidArgument(f"a board holds {most} repeats of {len(self._options.pins)} pins, not {repeats}")
-        content = _PARAMETERS.pack(round(window * 1e6), repeats, clock_parameter(self._options.clock_mhz))
+        content = _PARAMETERS.pack(round(window * 1e6), repeats, CLOCKS[self._options.clock_mhz])
         return Parameters(content + bytes(self._options.pins), window * repeats, self._options.overlap)
 
     def decode(self, content: bytes, options: EvaluationOptions) -> list[int] | list[list[int]]:

@@ -12,7 +12,7 @@ from attrs.validators import and_, ge, le
 
 from icefarm.errors import DeviceFailed, InvalidArgument
 from icefarm.kinds import DeviceHandle, Parameters, reservable
-from icefarm.kinds.clock import DEFAULT_MHZ, clock_parameter, known_clock
+from icefarm.kinds.clock import CLOCKS, DEFAULT_MHZ, known_clock
 
 __all__ = ["PulseCount"]
 
@@ -48,7 +48,7 @@ class PulseCount:
 
     def __init__(self, _: DeviceHandle, options: Options) -> None:
         self._options = options
-        self._clock = clock_parameter(options.clock_mhz)
+        self._clock = CLOCKS[options.clock_mhz]
 
     def parameters(self, options: EvaluationOptions) -> Parameters:
         """Return what the board is asked.  Raises `InvalidArgument` where that takes too long."""

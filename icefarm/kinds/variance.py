@@ -13,7 +13,7 @@ from attrs.validators import and_, ge, le
 
 from icefarm.errors import DeviceFailed, InvalidArgument
 from icefarm.kinds import DeviceHandle, Parameters, reservable
-from icefarm.kinds.clock import DEFAULT_MHZ, clock_parameter, known_clock
+from icefarm.kinds.clock import CLOCKS, DEFAULT_MHZ, known_clock
 
 __all__ = ["Variance"]
 
@@ -65,7 +65,7 @@ class Variance:
         """Return the parameters.  Raises `InvalidArgument` if a board can't hold the samples or they take long."""
         reserved, waveform = self._options, self._waveform(options)
         self._check(waveform, options.repeats)
-        clock, delay_us = clock_parameter(reserved.clock_mhz), round(reserved.delay * 1e6)
+        clock, delay_us = CLOCKS[reserved.clock_mhz], round(reserved.delay * 1e6)
         content = _PARAMETERS.pack(delay_us, reserved.rate_hz, reserved.samples, waveform, options.repeats, clock)
         return Parameters(content, reserved.delay + self._window * options.repeats, reserved.overlap)
 
