@@ -201,6 +201,9 @@ class RpcDispatcher:
 
     async def _run(self, session: SessionKey, running: Deferred[Any], procedure: str | None = None) -> Any:
         """Wait for a call while its session lasts; a ``procedure`` runs to its end even then."""
+        if running.called:
+            # It needed nothing that takes time.
+            return await running
         if procedure is not None:
             running = self._to_its_end(running, procedure)
         mine = self._running.setdefault(session, set())
