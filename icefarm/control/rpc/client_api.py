@@ -241,8 +241,8 @@ class ClientProcedures:
         _check_request(kind, request, timeout, seconds, grace, priority)
         gives_up, limits = self._gives_up(caller, amount, preemptible, shared), self.sessions.limits
         own, access = limits.of(caller.authid), (await self.access_rules.get()).of(caller.authid)
-        duration = access.duration(kind, seconds, min(self.reservation_s, own.seconds))
         where = await self._within_reach(caller, serials, where)
+        duration = access.duration(kind, seconds, min(self.reservation_s, own.seconds))
         allowed, sharers = access.lasting(duration), self.most_sharers if shared else None
         selector = None if where is None else _selector(where, await self.mirror.read())
         terms = terms_of(own.priority if priority is None else priority, amount, at_least, gives_up, where)
