@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Hashable, Mapping, Sequence
 from contextvars import ContextVar
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 from attrs import Factory, define
@@ -83,7 +83,7 @@ class BoardReservation:
             reservation.log.failure("kind {kind} could not be started", kind=kind.name)
             raise DeviceFailed(f"device kind {kind.name} is faulty; the worker's log has the details") from None
         if kind.evaluation_options is not None:
-            reservation._usual = Chosen.of(kind.evaluation_options())
+            reservation._usual = _usual(kind.evaluation_options)
         return reservation
 
     @property
@@ -254,6 +254,12 @@ class BoardReservation:
     def emit(self, event: str, **fields: object) -> None:
         if self.measuring.ended is None:
             self.measuring.context.board.emit(self.assignment.reservation, event, fields)
+
+
+@cache
+def _usual(evaluation_options: type) -> Chosen:
+    """Return what an evaluation has whose client names no options."""
+    return Chosen.of(evaluation_options())
 
 
 def _take_note(arguments: dict[str, Any]) -> Note:
