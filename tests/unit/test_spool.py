@@ -200,9 +200,52 @@ def test_once_nothing_is_in_progress_rows_are_sent_soon() -> None:
     recorder = Recorder(clock)
     recorder.sender.attach(control)
     recorder.write(b"row")
-    recorder.sender.hurry()
+    recorder.sender.rest("a")
     clock.advance(SOON)
     assert control.got == [b"row"]
+
+
+def test_while_a_reservation_has_nothing_in_progress_for_moments_only_rows_gather() -> None:
+    clock, control = Clock(), Control()
+    recorder = Recorder(clock)
+    recorder.sender.attach(control)
+    for number in range(15):
+        recorder.write(str(number).encode())
+        recorder.sender.rest("a")
+        clock.advance(0.01)
+        recorder.sender.resume("a")
+        clock.advance(0.09)
+    assert control.got == []
+    clock.advance(GATHER - 1.5)
+    assert (len(control.got), len(control.told)) == (15, 1)
+
+
+def test_rows_of_a_reservation_that_rests_are_sent_soon_though_another_one_is_busy() -> None:
+    clock, control = Clock(), Control()
+    recorder = Recorder(clock)
+    recorder.sender.attach(control)
+    recorder.write(b"of a")
+    recorder.sender.rest("b")
+    clock.advance(SOON / 2)
+    recorder.sender.rest("a")
+    recorder.sender.resume("b")
+    recorder.write(b"of b")
+    clock.advance(SOON * 0.9)
+    assert control.got == []
+    clock.advance(SOON * 0.2)
+    assert control.got == [b"of a", b"of b"]
+
+
+def test_a_reservation_that_goes_on_resting_hurries_no_rows_of_others() -> None:
+    clock, control = Clock(), Control()
+    recorder = Recorder(clock)
+    recorder.sender.attach(control)
+    recorder.write(b"of a")
+    recorder.sender.rest("a")
+    clock.advance(SOON)
+    recorder.write(b"of b")
+    clock.advance(GATHER * 0.9)
+    assert control.got == [b"of a"]
 
 
 class SlowControl(Control):
@@ -250,7 +293,7 @@ def test_rows_of_an_end_that_comes_while_a_batch_is_stored_are_sent_soon() -> No
     recorder.write(b"0")
     clock.advance(GATHER)
     recorder.write(b"1")
-    recorder.sender.hurry()
+    recorder.sender.rest("a")
     control.stored[0].callback(None)
     clock.advance(SOON)
     assert control.got == [b"0", b"1"]
@@ -265,7 +308,7 @@ def test_a_control_that_stores_nothing_is_not_hurried() -> None:
     clock.pump([0.5] * 100)
     asked = len(control.told)
     for _ in range(5):
-        recorder.sender.hurry()
+        recorder.sender.rest("a")
         clock.advance(SOON)
     assert len(control.told) <= asked + 1
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -66,12 +67,16 @@ class Kept:
 
     def __init__(self) -> None:
         self.rows: list[tuple[str, int, Any]] = []
+        self.resting: list[bool] = []
 
     def keep(self, evaluation_id: str, note: Any, result: Any) -> None:
         self.rows.append((evaluation_id, note.attempt, result))
 
     def lull(self) -> None:
-        """Nothing is kept back here."""
+        self.resting.append(True)
+
+    def resume(self) -> None:
+        self.resting.append(False)
 
 
 def test_a_kept_result_that_answers_a_later_call_is_archived_under_that_call() -> None:
@@ -84,6 +89,23 @@ def test_a_kept_result_that_answers_a_later_call_is_archived_under_that_call() -
     for attempt in (1, 3, 3, 2):
         evaluations.once("a", "c", work, Note(attempt=attempt))
     assert kept.rows == [("a", 1, 7), ("a", 3, 7)]
+
+
+def test_the_archive_hears_when_nothing_is_in_progress_and_when_something_is_again() -> None:
+    kept, done = Kept(), [Deferred[Any]() for _ in range(3)]
+    evaluations = Evaluations(Work(), kept)
+    for number, each in enumerate(done[:2]):
+        evaluations.once(str(number), "c", partial(_result_of, each), Note())
+    done[0].callback(1)
+    assert kept.resting == [False]
+    done[1].callback(1)
+    assert kept.resting == [False, True]
+    evaluations.once("2", "c", partial(_result_of, done[2]), Note())
+    assert kept.resting == [False, True, False]
+
+
+async def _result_of(done: Deferred[Any]) -> Any:
+    return await done
 
 
 def test_a_running_evaluation_is_archived_under_the_latest_call_that_joined_it() -> None:

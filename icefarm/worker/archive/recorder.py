@@ -6,7 +6,7 @@ acknowledges it.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Hashable, Mapping
 from functools import partial
 from typing import Any, Protocol
 
@@ -26,7 +26,8 @@ __all__ = ["GATHER", "SOON", "ArchiveLink", "Recorder", "ReservationRows", "Send
 WARNING = 60.0
 #: Seconds for which rows gather: a batch costs control and PostgreSQL as much by itself as a hundred rows do.
 GATHER = 2.0
-#: Seconds once a reservation has nothing in progress: its client is likely to read the archive next.
+#: Seconds for which a reservation has nothing in progress until rows are sent: its client is likely to read the archive
+#: next.  A client that keeps its boards busy leaves each of them idle for moments all the time.
 SOON = 0.1
 #: Seconds until a batch that control could not store is sent again: the first time, and the longest; doubled each time.
 AGAIN_FIRST, AGAIN_LONGEST = 1.0, 15.0
@@ -50,8 +51,10 @@ class Sender:
     _link: ArchiveLink | None = None
     _timer: Any = None
     _sending: Deferred[Any] | None = None
-    #: Nothing more was due, but rows were already being sent.
-    _hurried: bool = False
+    #: When the rows that gather are sent at the latest.
+    _due: float = 0.0
+    #: The reservations that have nothing in progress since rows were last sent, and since when.
+    _resting: dict[Hashable, float] = Factory(dict)
     _pause: float = AGAIN_FIRST
     _trouble: str | None = None
     _log: Logger = Factory(partial(Logger, namespace="icefarm.worker"))
@@ -71,14 +74,20 @@ class Sender:
     def poke(self) -> None:
         """There are rows: send them in a while."""
         if self._link is not None and self._timer is None and self._sending is None:
-            self._timer = self._clock.callLater(SOON if self._hurried else GATHER, self._begin)
-            self._hurried = False
+            self._due = self._clock.seconds() + GATHER
+            self._timer = self._clock.callLater(SOON if self._resting else GATHER, self._begin_or_wait)
 
-    def hurry(self) -> None:
-        """Nothing more is due: send without waiting."""
-        self._hurried = self._sending is not None
-        if self._timer is not None and self._timer.getTime() - self._clock.seconds() > SOON and self._trouble is None:
-            self._timer.reset(SOON)
+    def rest(self, reservation: Hashable) -> None:
+        """A reservation has nothing in progress: send its rows without waiting for others if that lasts."""
+        now = self._clock.seconds()
+        timer = self._timer
+        if not self._resting and timer is not None and timer.getTime() - now > SOON and self._trouble is None:
+            timer.reset(SOON)
+        self._resting[reservation] = now
+
+    def resume(self, reservation: Hashable) -> None:
+        """A reservation has something in progress again."""
+        self._resting.pop(reservation, None)
 
     def stop(self) -> None:
         """Send no more; what is not acknowledged stays in the spool."""
@@ -86,8 +95,18 @@ class Sender:
         if self._sending is not None:
             self._sending.cancel()
 
+    def _begin_or_wait(self) -> None:
+        """Send rows if they are due, or a reservation has rested for long enough."""
+        now = self._clock.seconds()
+        wanted = min(self._due, SOON + min(self._resting.values(), default=self._due))
+        if wanted <= now:
+            self._begin()
+        else:
+            self._timer = self._clock.callLater(wanted - now, self._begin_or_wait)
+
     def _begin(self) -> None:
         self._timer = None
+        self._resting.clear()
         sending: Deferred[Any] = Deferred.fromCoroutine(self._send())
         self._sending = sending
         sending.addErrback(self._failed).addCallback(self._done)
@@ -195,8 +214,12 @@ class ReservationRows:
             self._log.failure("a measurement could not be archived")
 
     def lull(self) -> None:
-        """Nothing is in progress: send the gathered rows soon."""
-        self._recorder.sender.hurry()
+        """Nothing is in progress: send the gathered rows soon, if that lasts."""
+        self._recorder.sender.rest(self)
+
+    def resume(self) -> None:
+        """Something is in progress again."""
+        self._recorder.sender.resume(self)
 
     def _row(self, evaluation_id: str, note: Note, result: Any) -> bytes | None:
         if isinstance(result, Failure):

@@ -35,6 +35,9 @@ class Outcomes(Protocol):
     def lull(self) -> None:
         """Nothing is in progress now."""
 
+    def resume(self) -> None:
+        """Something is in progress again."""
+
 
 class EvaluationCounter(Protocol):
     """Counts evaluations; `icefarm.worker.protocol.health.Tally` does."""
@@ -108,6 +111,8 @@ class Evaluations:
     def _start(self, evaluation_id: str, fingerprint: int, evaluate: Evaluate, note: Any) -> Deferred[Any]:
         if len(self._running) >= RUNNING:
             raise Busy(f"{RUNNING} evaluations wait for this board already; send more as results arrive")
+        if self._outcomes is not None and not self._running:
+            self._outcomes.resume()
         running = self._running[evaluation_id] = _Running(fingerprint, note)
         waiter = running.join()
         running.task = ensureDeferred(evaluate())
