@@ -38,7 +38,7 @@ LONG: Mapping[str, float] = {
     "tests/browser/test_page.py": 90,
     "tests/browser/test_live.py": 80,
     "tests/browser/test_experiments.py": 70,
-    "tests/faults/test_random.py": 60,
+    "tests/faults/test_several_routers.py": 90,
     "tests/faults/test_supervised.py": 50,
 }
 _ATTACKED = re.compile(r"tests/attacks/[^\[]*\[(open|tokens|tls|issuer)\b")

@@ -114,10 +114,10 @@ class Client(ProcessProtocol):
     _transport: Any = None
 
     @classmethod
-    def start(cls, farm: FaultyFarm, name: str, *, url: str | None = None, **options: Any) -> Client:
-        """Start one; options are those of `faults.evaluator`."""
+    def start(cls, farm: FaultyFarm, name: str, *, router: int = 0, **options: Any) -> Client:
+        """Start one that signs in at a router; options are those of `faults.evaluator`."""
         client = cls(farm, name, lends=options.get("lend", False))
-        given = {"url": url or farm.clients_link.url, "name": name, "circuits": farm.circuits, **options}
+        given = {"url": farm.links.clients[router].url, "name": name, "circuits": farm.circuits, **options}
         words = [f"--{key}" if value is True else f"--{key}={value}" for key, value in given.items()]
         command = [sys.executable, "-m", "faults.evaluator", *words]
         path = os.pathsep.join(filter(None, [str(_TESTS), os.environ.get("PYTHONPATH")]))

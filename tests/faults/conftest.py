@@ -1,4 +1,4 @@
-"""One farm for all tests of faults: each test finds it whole, and must leave it so."""
+"""One farm for all tests of faults, or one of each shape: each test finds it whole, and must leave it so."""
 
 from __future__ import annotations
 
@@ -14,13 +14,15 @@ from twisted.internet.defer import ensureDeferred
 from faults.clients import Client
 from faults.farm import FaultyFarm
 from faults.invariants import check_nothing_is_held
+from faults.shapes import ONE_OF_EACH, Shape
 
 Start = Callable[..., Client]
 
 
-@pytest.fixture(scope="session")
-def _running_farm(request: pytest.FixtureRequest) -> Iterator[FaultyFarm]:
-    farm = FaultyFarm(reactor, {"w1": 2, "w2": 2})
+@pytest.fixture(scope="session", params=[ONE_OF_EACH], ids=str)
+def running_farm(request: pytest.FixtureRequest) -> Iterator[FaultyFarm]:
+    shape: Shape = request.param
+    farm = FaultyFarm(reactor, {"w1": 2, "w2": 2}, routers_wanted=shape.routers, controls_wanted=shape.controls)
     left: list[str] = []
     try:
         blockon(ensureDeferred(farm.start()))
@@ -34,13 +36,14 @@ def _running_farm(request: pytest.FixtureRequest) -> Iterator[FaultyFarm]:
 
 
 @pytest_twisted.async_yield_fixture
-async def farm(_running_farm: FaultyFarm) -> AsyncIterator[FaultyFarm]:
+async def farm(running_farm: FaultyFarm) -> AsyncIterator[FaultyFarm]:
     """The farm, whole; after the test it must be whole again by itself."""
-    await _running_farm.set_grace(30.0)
-    await _running_farm.all_available()
-    yield _running_farm
-    await check_nothing_is_held(_running_farm)
-    _running_farm.logs.check()
+    await running_farm.set_grace(30.0)
+    await running_farm.all_available()
+    yield running_farm
+    await check_nothing_is_held(running_farm)
+    assert [death for part in running_farm.parts for death in part.deaths] == []
+    running_farm.logs.check()
 
 
 @pytest_twisted.async_yield_fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from faults.clients import Client
 from faults.farm import FaultyFarm
@@ -21,9 +22,9 @@ BEGIN_LIMIT = 30.0
 ANSWER_LIMIT = 90.0
 
 
-async def evaluating(farm: FaultyFarm, start: Start, name: str, items: int = ITEMS) -> Client:
-    """Start a client with all boards, and wait until some of its evaluations have been answered."""
-    client = start(name, boards=farm.amount, items=items, window=WINDOW, hold=True)
+async def evaluating(farm: FaultyFarm, start: Start, name: str, items: int = ITEMS, **options: Any) -> Client:
+    """Start a client, with all boards unless ``options`` say otherwise; wait until some evaluations are answered."""
+    client = start(name, **{"boards": farm.amount, "items": items, "window": WINDOW, "hold": True, **options})
     await until(farm.reactor, lambda: client.tally.values >= 5, "the first answers", BEGIN_LIMIT)
     return client
 

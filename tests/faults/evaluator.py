@@ -64,6 +64,7 @@ class Evaluator:
                 wait=True,
                 timeout=self.options.patience,
                 window=self.options.window,
+                where=self.options.where,
                 overlap=True,
                 **self.terms(),
             )
@@ -150,6 +151,7 @@ def main() -> None:
     parser.add_argument("--name", required=True)
     parser.add_argument("--circuits", required=True)
     parser.add_argument("--boards", type=int, default=1, help="to reserve; -N: 1 to N, at random")
+    parser.add_argument("--where", help="which boards")
     parser.add_argument("--items", type=int, default=0, help="in a round; -N: 1 to N, at random; 0: without end")
     parser.add_argument("--rounds", type=int, default=1, help="0: without end")
     parser.add_argument("--window", type=float, default=1.0)

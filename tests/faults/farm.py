@@ -14,16 +14,16 @@ from typing import Any
 import psycopg2
 from attrs import Factory, define, evolve, field
 from psycopg2.extensions import make_dsn, parse_dsn
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.endpoints import UNIXClientEndpoint, connectProtocol
 from twisted.internet.protocol import connectionDone
 from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
 
+from faults.links import FarmLinks, RouterAddress
 from faults.logs import LogCheck
 from faults.oracle import OFFSET_PPM, Oracle, write_circuits
 from faults.parts import Victim, of_postgres, of_process, until
-from faults.relay import Relay
 from icefarm.client.session import ClientSession, Snapshot, connect
 from icefarm.contract import DeviceStatus
 from icefarm.errors import IcefarmError
@@ -32,7 +32,7 @@ from icefarm.farm.paths import DataDirectory
 from icefarm.farm.plan import FarmOptions, control_program, own_environment, worker_program
 from icefarm.farm.postgres.server import PrivatePostgres
 from icefarm.farm.processes.process import ChildProcess
-from icefarm.farm.router.config import RouterConfig, find_crossbar
+from icefarm.farm.router.config import Address, RouterConfig, find_crossbar
 from icefarm.farm.router.node import router_program
 from icefarm.testing.processes.clusters import lay_cluster
 from icefarm.testing.processes.farm_process import Witness, command_of, descendants
@@ -44,6 +44,8 @@ __all__ = ["CIRCUITS", "FaultyFarm"]
 CIRCUITS = 64
 #: Seconds for boards to become available, the slowest start of all parts included.
 READY_LIMIT = 60.0
+#: How a control ends in whose place another one leads: it is started again, as a standby.
+DISPLACED = "has taken over from this control"
 #: Seconds for an answer at the socket for boards' commands.
 COMMAND_LIMIT = 10.0
 
@@ -72,30 +74,37 @@ class _OneAnswer(LineReceiver):
 
 @define(eq=False)
 class FaultyFarm:
-    """One farm, from `start` to `stop`: PostgreSQL, router, control, and workers of virtual boards."""
+    """One farm, from `start` to `stop`: PostgreSQL, routers, controls, and workers of virtual boards.
+
+    The first worker is at the first router, and so on, in turn.  Of several controls one leads, the others stand by.
+    """
 
     reactor: Any
     #: Boards of each worker, by its name.
     boards: Mapping[str, int]
     grace: float = 30.0
+    routers_wanted: int = 1
+    controls_wanted: int = 1
     #: Of the boards; a window of a second lasts 1 / speed.
     speed: str = "20"
     directory: Path = Factory(lambda: Path(tempfile.mkdtemp(prefix="icefarm-faults-")))
     said: list[str] = Factory(list)
     postgres: Victim = field(init=False)
-    router: Victim = field(init=False)
-    control: Victim = field(init=False)
+    routers: list[Victim] = field(init=False, factory=list)
+    controls: list[Victim] = field(init=False, factory=list)
     workers: dict[str, Victim] = field(init=False, factory=dict)
-    clients_link: Relay = field(init=False)
-    workers_link: Relay = field(init=False)
-    #: Control's ways to the router and to PostgreSQL.
-    control_link: Relay = field(init=False)
-    database_link: Relay = field(init=False)
+    #: The router of each worker.
+    places: dict[str, int] = field(init=False, factory=dict)
+    #: The relays between these.
+    links: FarmLinks = field(init=False)
     oracle: Oracle = field(init=False)
     #: A client that looks on, past the relays.
     watcher: ClientSession = field(init=False)
     dsn: str = ""
     _options: FarmOptions = field(init=False)
+    #: Where each router listens, and each control serves HTTP.
+    _listens: list[Address] = field(init=False)
+    _https: list[Address] = field(init=False)
     _layout: DataDirectory = field(init=False)
     _environment: dict[str, str] = field(init=False)
     #: Workers of boards, as they are after the start.
@@ -107,13 +116,13 @@ class FaultyFarm:
         self.logs = LogCheck(self._layout.logs)
         for name in ("tmp", "circuits", "relays"):
             (self.directory / name).mkdir()
+        self._listens = [("127.0.0.1", free_port()) for _ in range(self.routers_wanted)]
+        self._https = [("127.0.0.1", free_port()) for _ in range(self.controls_wanted)]
         self._environment = {**own_environment(os.environ), "TMPDIR": str(self.directory / "tmp")}
         self._options = FarmOptions(
             # Boards that nobody uses do nothing.
             calibration=False,
             data_dir=self._layout.path,
-            listen=("127.0.0.1", free_port()),
-            http=("127.0.0.1", free_port()),
             speed=self.speed,
             model="landscape",
             offset_ppm=OFFSET_PPM,
@@ -129,17 +138,19 @@ class FaultyFarm:
     @property
     def parts(self) -> list[Victim]:
         """All of them that there are by now, each before what it needs."""
-        return [
-            *self.workers.values(),
-            *(getattr(self, name) for name in ("control", "router", "postgres") if hasattr(self, name)),
-        ]
+        database = [self.postgres] if hasattr(self, "postgres") else []
+        return [*self.workers.values(), *self.controls, *self.routers, *database]
 
     @property
-    def links(self) -> dict[str, Relay]:
-        """The relays that there are by now, by whose connections they pass on."""
-        names = {"clients": "clients", "workers": "workers", "control": "control", "PostgreSQL": "database"}
-        links = {whose: f"{name}_link" for whose, name in names.items()}
-        return {whose: getattr(self, link) for whose, link in links.items() if hasattr(self, link)}
+    def control(self) -> Victim:
+        """The control that leads, or led last."""
+        pid = self.leader()
+        return next((control for control in self.controls if control.runs and control.pid == pid), self.controls[0])
+
+    def leader(self) -> int:
+        """Return the process of the control that leads, or led last, as PostgreSQL has it."""
+        ((pid,),) = self.query("SELECT pid FROM control_leader")
+        return int(pid)
 
     @property
     def operator_token(self) -> str:
@@ -152,24 +163,17 @@ class FaultyFarm:
     async def start(self) -> None:
         """Start everything and wait until all boards are available."""
         self.oracle = Oracle.of(write_circuits(self.circuits, CIRCUITS), self.directory)
-        self._layout.create()
+        self._layout.create(self.routers_wanted)
         await self._start_database()
-        relays = self.directory / "relays"
-        self.clients_link, self.workers_link = (Relay(self.reactor, self._options.listen) for _ in range(2))
-        self.control_link = Relay(self.reactor, self._layout.run / "control.sock", relays / "control.sock")
-        where = parse_dsn(self.dsn)
-        socket = f".s.PGSQL.{where['port']}"
-        self.database_link = Relay(self.reactor, Path(where["host"], socket), relays / socket)
-        for link in self.links.values():
-            await link.start()
-        self.router = of_process(self._router())
-        await self.router.start()
-        self.control = of_process(self._control())
-        await self.control.start()
-        for name, boards in self.boards.items():
-            self.workers[name] = of_process(self._worker(name, boards))
-            await self.workers[name].start()
-        host, port = self._options.listen
+        await self._start_relays()
+        ticket = self._layout.new_ticket()
+        for number, listen in enumerate(self._listens):
+            self.routers.append(of_process(self._router(number, listen, ticket)))
+        await gatherResults([Deferred.fromCoroutine(router.start()) for router in self.routers])
+        await self._start_controls()
+        for number, name in enumerate(self.boards):
+            await self._start_worker(name, number % self.routers_wanted)
+        host, port = self._listens[0]
         self.watcher = connect(self.reactor, f"http://{host}:{port}", "watcher")
         await self._sign_in()
         await self.all_available()
@@ -185,7 +189,7 @@ class FaultyFarm:
             await self.watcher.stop()
         for part in self.parts:
             await part.stop()
-        for link in self.links.values():
+        for link in self.links.all if hasattr(self, "links") else ():
             await link.stop()
         left = [*witness.left(), *(str(path) for path in (self.directory / "tmp").iterdir())]
         # A stop is a thing that happens to a farm, too.
@@ -199,10 +203,15 @@ class FaultyFarm:
         if seconds != self.grace:
             self.grace = seconds
             self._options = evolve(self._options, grace=seconds, worker_grace=seconds)
-            await self.control.stop()
-            self.control = of_process(self._control())
-            await self.control.start()
+            for control in self.controls:
+                await control.stop()
+            await self._start_controls()
             await self.watcher.snapshot()
+
+    async def move_worker(self, name: str, router: int) -> None:
+        """Start a worker again at another router, as its operator would."""
+        await self.workers[name].stop()
+        await self._start_worker(name, router)
 
     async def command(self, *words: str) -> None:
         """Give a command for a virtual board; the second word is its serial."""
@@ -264,37 +273,66 @@ class FaultyFarm:
             else:
                 return
 
-    def _router(self) -> ChildProcess:
-        assert self._options.http is not None
-        config = RouterConfig(
-            self._options.listen,
-            self._options.http,
-            str(self._layout.run / "control.sock"),
-            self._layout.new_ticket(),
-            str(self._layout.run / "local.sock"),
+    async def _start_relays(self) -> None:
+        where = parse_dsn(self.dsn)
+        self.links = FarmLinks.of(
+            self.reactor,
+            self.directory / "relays",
+            [
+                RouterAddress(listen, self._layout.router_place(number).control)
+                for number, listen in enumerate(self._listens, start=1)
+            ],
+            self.controls_wanted,
+            Path(where["host"], f".s.PGSQL.{where['port']}"),
         )
-        program = router_program(find_crossbar(None), config, self._layout, self._environment)
+        for link in self.links.all:
+            await link.start()
+
+    async def _start_controls(self) -> None:
+        """Start them one after the other; which of them leads is PostgreSQL's to say."""
+        self.controls = [
+            of_process(self._control(number), restart_after=DISPLACED if self.controls_wanted > 1 else None)
+            for number in range(self.controls_wanted)
+        ]
+        for control in self.controls:
+            await control.start()
+
+    async def _start_worker(self, name: str, router: int) -> None:
+        self.places[name] = router
+        self.workers[name] = of_process(self._worker(name, self.boards[name], router))
+        await self.workers[name].start()
+
+    def _router(self, number: int, listen: Address, ticket: str) -> ChildProcess:
+        place = self._layout.router_place(number + 1)
+        config = RouterConfig(listen, self._https[0], str(place.control), ticket, str(place.local))
+        label = f"router {number + 1}"
+        program = router_program(
+            find_crossbar(None), config, self._layout, self._environment, node=place.nodes[0], label=label
+        )
         return ChildProcess(self.reactor, program, self.said.append)
 
-    def _control(self) -> ChildProcess:
-        assert self._options.http is not None
+    def _control(self, number: int) -> ChildProcess:
+        ways = [f"unix:{way.own}" for way in self.links.controls[number]]
+        if len(ways) > 1:
+            # Clients go through their relay to each router that control names.
+            ways = [f"{way}={link.url}" for way, link in zip(ways, self.links.clients, strict=True)]
         program = control_program(
             self._options,
             twistd=_twistd(),
-            router=f"unix:{self.control_link.own}",
+            router=",".join(ways),
             ticket_file=self._layout.router_ticket,
-            database=make_dsn(self.dsn, host=str(self.directory / "relays")),
-            http=self._options.http,
+            database=make_dsn(self.dsn, host=str(self.links.databases[number].own.parent)),
+            http=self._https[number],
             sign_in="open",
             environment=self._environment,
         )
+        program = evolve(program, name=f"control {number + 1}", log=self._layout.log(f"control-{number + 1}"))
         return ChildProcess(self.reactor, program, self.said.append)
 
-    def _worker(self, name: str, boards: int) -> ChildProcess:
+    def _worker(self, name: str, boards: int, router: int) -> ChildProcess:
         options = evolve(self._options, name=name, boards=boards)
-        program = worker_program(
-            options, twistd=_twistd(), url=self.workers_link.url, token_file=None, environment=self._environment
-        )
+        url = self.links.workers[router].url
+        program = worker_program(options, twistd=_twistd(), url=url, token_file=None, environment=self._environment)
         command = (*program.command, f"--virtual-commands={self._commands(name)}")
         program = evolve(program, name=name, log=self._layout.log(name), command=command, stop_signal=signal.SIGTERM)
         return ChildProcess(self.reactor, program, self.said.append)

@@ -12,13 +12,10 @@ from twisted.internet.task import deferLater
 
 from faults.clients import Client
 from faults.farm import FaultyFarm
-from faults.parts import Victim
+from faults.parts import RESTART_DELAY, Victim
 from faults.relay import Relay
 
-__all__ = ["FAULTS", "Fault", "Scene", "choose"]
-
-#: Seconds after which a supervisor starts a part again (`icefarm.farm.processes.supervisor.FIRST_DELAY`).
-RESTART_DELAY = 0.5
+__all__ = ["FAULTS", "SEVERAL", "Fault", "Scene", "choose", "faults_of"]
 
 
 @frozen
@@ -44,6 +41,12 @@ class Fault:
     part: str
     #: How often it is chosen, beside the others.
     weight: int = 1
+    #: Another thing that it happens to.
+    also: str = ""
+
+    def strikes_beside(self, other: Fault) -> bool:
+        """Tell whether it happens to different things than another one."""
+        return not {self.part, self.also} & ({other.part, other.also} - {""})
 
 
 async def _kill(scene: Scene, victim: Victim) -> None:
@@ -53,6 +56,7 @@ async def _kill(scene: Scene, victim: Victim) -> None:
 
 
 async def _stall(scene: Scene, victim: Victim) -> None:
+    await victim.running()
     victim.pause()
     await scene.lasting(0.5, 4.0)
     victim.resume()
@@ -76,19 +80,19 @@ async def kill_boards(scene: Scene) -> None:
 
 
 async def kill_control(scene: Scene) -> None:
-    await _kill(scene, scene.farm.control)
+    await _kill(scene, scene.random.choice(scene.farm.controls))
 
 
 async def stall_control(scene: Scene) -> None:
-    await _stall(scene, scene.farm.control)
+    await _stall(scene, scene.random.choice(scene.farm.controls))
 
 
 async def kill_router(scene: Scene) -> None:
-    await _kill(scene, scene.farm.router)
+    await _kill(scene, scene.random.choice(scene.farm.routers))
 
 
 async def stall_router(scene: Scene) -> None:
-    await _stall(scene, scene.farm.router)
+    await _stall(scene, scene.random.choice(scene.farm.routers))
 
 
 async def kill_database(scene: Scene) -> None:
@@ -143,9 +147,40 @@ async def _delay(scene: Scene, link: Relay) -> None:
 
 def _on_link(how: Callable[[Scene, Relay], Awaitable[None]], whose: str) -> Callable[[Scene], Awaitable[None]]:
     async def strike(scene: Scene) -> None:
-        await how(scene, scene.farm.links[whose])
+        await how(scene, scene.random.choice(scene.farm.links.of_kind(whose)))
 
     return strike
+
+
+async def move_worker(scene: Scene) -> None:
+    """Its operator gives it another router."""
+    name = scene.random.choice(sorted(scene.farm.workers))
+    await scene.farm.move_worker(name, scene.random.randrange(len(scene.farm.routers)))
+
+
+async def stop_router(scene: Scene) -> None:
+    """A router stays away; workers that are there move to another one, and back when it is there again."""
+    away = scene.random.randrange(len(scene.farm.routers))
+    homeless = [name for name, router in scene.farm.places.items() if router == away]
+    await scene.farm.routers[away].stop()
+    for name in homeless:
+        await scene.farm.move_worker(name, (away + 1) % len(scene.farm.routers))
+    await scene.lasting(4.0, 12.0)
+    await scene.farm.routers[away].start()
+    for name in homeless:
+        await scene.farm.move_worker(name, away)
+
+
+async def cut_off_control(scene: Scene) -> None:
+    """A control's network is down: to the routers, or to PostgreSQL as well."""
+    number = scene.random.randrange(len(scene.farm.controls))
+    ways = scene.random.choice([scene.farm.links.controls[number], scene.farm.links.of_control(number)])
+    for way in ways:
+        way.hold()
+    await scene.lasting(1.0, 8.0)
+    for way in ways:
+        way.reset()
+        way.release()
 
 
 def _serial(scene: Scene) -> str:
@@ -198,11 +233,23 @@ FAULTS: tuple[Fault, ...] = (
     Fault("board garbled", garble_board, "worker"),
 )
 
+#: What can happen, too, to a farm with several routers and controls.
+SEVERAL: tuple[Fault, ...] = (
+    Fault("worker moved to another router", move_worker, "worker", 2),
+    Fault("router away, its workers move", stop_router, "worker", 2, also="router"),
+    Fault("control cut off", cut_off_control, "link of control", 2),
+)
+
+
+def faults_of(farm: FaultyFarm) -> tuple[Fault, ...]:
+    """Return what can happen to a farm of that shape."""
+    return FAULTS + SEVERAL if farm.routers_wanted > 1 and farm.controls_wanted > 1 else FAULTS
+
 
 def choose(random: Random, faults: Sequence[Fault], at_once: float) -> list[Fault]:
     """Choose a fault, and with the probability ``at_once`` a second one that happens to something else."""
     (first,) = random.choices(faults, [fault.weight for fault in faults])
-    others = [fault for fault in faults if fault.part != first.part]
+    others = [fault for fault in faults if fault.strikes_beside(first)]
     if not others or random.random() >= at_once:
         return [first]
     return [first, *random.choices(others, [fault.weight for fault in others])]

@@ -18,10 +18,14 @@ from icefarm.farm.processes.process import ChildProcess
 from icefarm.farm.processes.supervisor import Ended, Part
 from icefarm.testing.processes.farm_process import descendants
 
-__all__ = ["Victim", "of_postgres", "of_process", "send", "until"]
+__all__ = ["RESTART_DELAY", "Victim", "of_postgres", "of_process", "send", "until"]
 
 #: Seconds between looks at a condition that nothing announces.
 LOOK = 0.05
+#: Seconds after which a supervisor starts a part again (`icefarm.farm.processes.supervisor.FIRST_DELAY`).
+RESTART_DELAY = 0.5
+#: Seconds until it runs again.
+RESTART_LIMIT = 10.0
 #: Seconds for the end of a process that got SIGKILL.
 KILL_LIMIT = 10.0
 
@@ -53,17 +57,30 @@ class Victim:
     paused: bool = False
     #: How it ended when nobody had killed it: there must be none of these.
     deaths: list[str] = Factory(list)
+    #: What its reason has where it ends by itself and rightly, and is started again; None: nothing.
+    restart_after: str | None = None
+    #: How often that was so.
+    restarts: int = 0
     _gone: Deferred[str] | None = None
+    _restarting: Any = None
 
     def __attrs_post_init__(self) -> None:
         self.part.on_exit(self._ended)
 
     def _ended(self, ended: Ended) -> None:
         gone, self._gone = self._gone, None
-        if gone is None:
-            self.deaths.append(ended.reason)
-        else:
+        if gone is not None:
             gone.callback(ended.reason)
+        elif self.restart_after is not None and self.restart_after in ended.reason:
+            self.restarts += 1
+            self._restarting = self.reactor.callLater(RESTART_DELAY, self._restart)
+        else:
+            self.deaths.append(ended.reason)
+
+    def _restart(self) -> None:
+        self._restarting = None
+        starting = Deferred.fromCoroutine(self.part.start())
+        starting.addErrback(lambda failure: self.deaths.append(failure.getErrorMessage()))
 
     @property
     def pid(self) -> int:
@@ -78,13 +95,21 @@ class Victim:
     async def start(self) -> None:
         await self.part.start()
 
+    async def running(self) -> None:
+        """Wait until it runs, if it is being started again."""
+        await until(self.reactor, lambda: self.runs, f"{self.name} runs", RESTART_LIMIT)
+
     async def stop(self) -> None:
         """Stop it as its operator would."""
         self.resume()
+        restarting, self._restarting = self._restarting, None
+        if restarting is not None:
+            restarting.cancel()
         await self.part.stop()
 
     async def kill(self) -> None:
         """SIGKILL; returns when it is gone."""
+        await self.running()
         self._gone = gone = Deferred()
         os.kill(self.pid, signal.SIGKILL)
         await gone.addTimeout(KILL_LIMIT, self.reactor)
@@ -102,8 +127,9 @@ class Victim:
         self.paused = False
 
 
-def of_process(process: ChildProcess) -> Victim:
-    return Victim(process.reactor, process.program.name, process, lambda: process.pid)
+def of_process(process: ChildProcess, restart_after: str | None = None) -> Victim:
+    """``restart_after``: see `Victim`."""
+    return Victim(process.reactor, process.program.name, process, lambda: process.pid, restart_after=restart_after)
 
 
 def of_postgres(postgres: PrivatePostgres) -> Victim:

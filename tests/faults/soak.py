@@ -23,7 +23,7 @@ from twisted.internet.task import deferLater
 from faults.clients import Client, Tally
 from faults.farm import FaultyFarm
 from faults.invariants import check_archived, check_nothing_is_held, check_single_holders
-from faults.kinds import FAULTS, Fault, Scene, choose
+from faults.kinds import FAULTS, Fault, Scene, choose, faults_of
 from faults.parts import until
 
 __all__ = ["Soak", "report"]
@@ -67,6 +67,8 @@ class Soak:
     recoveries: dict[str, list[float]] = Factory(lambda: defaultdict(list))
     #: The longest recovery, and after what.
     slowest: tuple[float, str] = (0.0, "nothing")
+    #: How often a control took the lead.
+    terms: int = 0
     _told_to_end: bool = False
 
     def __attrs_post_init__(self) -> None:
@@ -148,7 +150,7 @@ class Soak:
         if lent > 0:
             # It has the boards, too, for which others race.
             more: dict[str, Any] = {"boards": lent + self.contended, "lend": True, "seed": 1}
-            self.evaluators.append(Client.start(self.farm, "lender", **more, **usual))
+            self.evaluators.append(Client.start(self.farm, "lender", router=self._router(1), **more, **usual))
 
     def _start_contender(self) -> None:
         number = len(self.contenders) + len(self.past)
@@ -160,7 +162,12 @@ class Soak:
             "patience": 20,
             "pause": BETWEEN,
         }
-        self.contenders.append(Client.start(self.farm, f"contender-{number}", seed=number, **options))
+        name, router = f"contender-{number}", self._router(number)
+        self.contenders.append(Client.start(self.farm, name, router=router, seed=number, **options))
+
+    def _router(self, number: int) -> int:
+        """Return the router at which a client signs in: they take turns."""
+        return number % len(self.farm.routers)
 
     async def _replace_contender(self) -> None:
         """SIGKILL one that races, whatever it is doing; its boards are free again after the grace period."""
@@ -182,6 +189,7 @@ class Soak:
         check_single_holders(self.farm)
         everybody = [*self.evaluators, *self.contenders, *self.past]
         await check_archived(self.farm, [client.tally for client in everybody], RECOVERY_LIMIT)
+        ((self.terms,),) = self.farm.query("SELECT term FROM control_leader")
 
 
 async def _struck(fault: Fault, scene: Scene) -> None:
@@ -217,6 +225,8 @@ def report(soak: Soak, seconds: float) -> list[str]:
         f"answers of a later call than the first: {sum(tally.repeated for tally in everybody)}",
         f"boards given up for others: {sum(tally.preempted for tally in everybody)}; got back: "
         f"{sum(tally.regained for tally in everybody)}",
+        f"routers: {len(soak.farm.routers)}; controls: {len(soak.farm.controls)}; terms of leaders: {soak.terms}; "
+        f"controls that ended since another one led: {sum(control.restarts for control in soak.farm.controls)}",
     ]
     return lines
 
@@ -230,8 +240,15 @@ def _failures(tallies: list[Tally]) -> str:
 
 async def _main(reactor: Any, options: argparse.Namespace) -> None:
     half = options.boards // 2
-    farm = FaultyFarm(reactor, {"w1": options.boards - half, "w2": half}, grace=options.grace, speed=options.speed)
-    faults = () if options.no_faults else FAULTS
+    farm = FaultyFarm(
+        reactor,
+        {"w1": options.boards - half, "w2": half},
+        grace=options.grace,
+        routers_wanted=options.routers,
+        controls_wanted=options.controls,
+        speed=options.speed,
+    )
+    faults = () if options.no_faults else faults_of(farm)
     more = {"racing": options.contenders, "window": options.window}
     soak = Soak(farm, options.seed, options.minutes * 60, options.evaluations, faults, _tell, options.contended, **more)
     _tell(f"seed {options.seed}; farm in {farm.directory}")
@@ -270,6 +287,8 @@ def main() -> int:
     parser.add_argument("--evaluations", type=int, help="end once so many have been answered")
     parser.add_argument("--seed", type=int, default=int.from_bytes(os.urandom(4)), help="of faults and moments")
     parser.add_argument("--boards", type=int, default=8)
+    parser.add_argument("--routers", type=int, default=2, help="at which the two workers are, in turn (2)")
+    parser.add_argument("--controls", type=int, default=2, help="of which one leads (2)")
     parser.add_argument("--speed", default="instant", help="of the boards")
     parser.add_argument("--window", type=float, default=0.02, help="seconds, of the boards' own time")
     parser.add_argument("--grace", type=float, default=30.0)

@@ -11,11 +11,12 @@ from twisted.internet.task import deferLater
 from faults.evaluations import ITEMS, Start, all_answered, evaluating
 from faults.farm import FaultyFarm
 from faults.parts import until
+from faults.shapes import ON_BOTH
 from icefarm.client.connection.patience import Patience
 from icefarm.client.session import connect
 from icefarm.errors import Busy
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, ON_BOTH]
 
 #: Resets of the long test and of the short one, and the seconds between two of them, at most.
 RESETS, FEW_RESETS = 100, 10
@@ -31,7 +32,8 @@ BUSY_LIMIT = 15.0
 @pytest.mark.parametrize("whose", WHOSE)
 async def test_connections_that_are_cut_cost_no_evaluation(farm: FaultyFarm, start: Start, whose: str) -> None:
     client = await evaluating(farm, start, f"cut-{whose}")
-    farm.links[whose].cut()
+    for link in farm.links.of_kind(whose):
+        link.cut()
     await all_answered(farm, client)
 
 
@@ -40,10 +42,11 @@ async def test_connections_that_are_cut_cost_no_evaluation(farm: FaultyFarm, sta
 @pytest.mark.parametrize("whose", WHOSE)
 async def test_a_black_hole_that_ends_costs_no_evaluation(farm: FaultyFarm, start: Start, whose: str) -> None:
     client = await evaluating(farm, start, f"black-hole-{whose}")
-    link = farm.links[whose]
-    link.hold()
+    for link in farm.links.of_kind(whose):
+        link.hold()
     await deferLater(farm.reactor, 4.0)
-    link.release()
+    for link in farm.links.of_kind(whose):
+        link.release()
     await all_answered(farm, client)
 
 
@@ -57,10 +60,11 @@ async def test_a_link_that_is_away_for_less_than_the_grace_costs_no_evaluation(
 ) -> None:
     await farm.set_grace(90.0)
     client = await evaluating(farm, start, f"away-{whose}-{seconds:g}")
-    link = farm.links[whose]
-    await link.stop()
+    for link in farm.links.of_kind(whose):
+        await link.stop()
     await deferLater(farm.reactor, seconds)
-    await link.start()
+    for link in farm.links.of_kind(whose):
+        await link.start()
     await all_answered(farm, client)
 
 
@@ -70,11 +74,12 @@ async def test_control_without_the_router_or_its_database_for_a_while_costs_no_e
     farm: FaultyFarm, start: Start, whose: str
 ) -> None:
     client = await evaluating(farm, start, f"cut-off-{whose}")
-    link = farm.links[whose]
-    link.hold()
+    for link in farm.links.of_kind(whose):
+        link.hold()
     await deferLater(farm.reactor, 2.0)
-    link.reset()
-    link.release()
+    for link in farm.links.of_kind(whose):
+        link.reset()
+        link.release()
     await all_answered(farm, client)
 
 
@@ -86,14 +91,15 @@ async def test_while_the_way_to_the_database_is_bad_requests_are_answered_or_fai
 ) -> None:
     session = connect(farm.reactor, farm.watcher.url, f"database-{how}", patience=Patience(retry=0.0))
     await session.start()
-    link = farm.database_link
+    links = farm.links.databases
     try:
-        if how == "refused":
-            await link.stop()
-        elif how == "slow":
-            link.delay = 0.2
-        else:
-            link.hold()
+        for link in links:
+            if how == "refused":
+                await link.stop()
+            elif how == "slow":
+                link.delay = 0.2
+            else:
+                link.hold()
         began = farm.reactor.seconds()
         if how == "slow":
             assert len(await session.reserve(1)) == 1
@@ -102,11 +108,12 @@ async def test_while_the_way_to_the_database_is_bad_requests_are_answered_or_fai
                 await session.reserve(1)
         assert farm.reactor.seconds() - began < BUSY_LIMIT
     finally:
-        link.delay = 0.0
-        link.reset()
-        link.release()
-        if how == "refused":
-            await link.start()
+        for link in links:
+            link.delay = 0.0
+            link.reset()
+            link.release()
+            if how == "refused":
+                await link.start()
     # This session does not call again; that of the farm does, until control has its database back.
     await farm.snapshot()
     await session.end()
@@ -122,7 +129,8 @@ async def resets(farm: FaultyFarm, start: Start, amount: int) -> None:
     await until(farm.reactor, lambda: client.tally.values >= 5, "the first answers", 30.0)
     for number in range(amount):
         await deferLater(farm.reactor, random.uniform(0.0, BETWEEN_RESETS))
-        farm.links[("clients", "workers")[number % 2]].reset()
+        for link in farm.links.of_kind(("clients", "workers")[number % 2]):
+            link.reset()
     over = farm.reactor.seconds()
     await until(farm.reactor, lambda: client.measured_since(over), "evaluations go on", 60.0)
     tally = await client.finish()
@@ -145,9 +153,11 @@ async def test_sockets_that_are_reset_100_times_lose_nothing(farm: FaultyFarm, s
 @ensureDeferred
 @pytest.mark.slow
 async def test_a_slow_link_costs_no_evaluation(farm: FaultyFarm, start: Start) -> None:
-    farm.clients_link.delay = 0.1
+    for link in farm.links.clients:
+        link.delay = 0.1
     try:
         client = await evaluating(farm, start, "slow-link", items=ITEMS)
         await all_answered(farm, client)
     finally:
-        farm.clients_link.delay = 0.0
+        for link in farm.links.clients:
+            link.delay = 0.0

@@ -12,11 +12,12 @@ from faults.evaluations import ITEMS, Start, all_answered, evaluating
 from faults.farm import FaultyFarm
 from faults.invariants import check_archived
 from faults.parts import until
+from faults.shapes import ON_BOTH
 from icefarm.client.connection.patience import Patience
 from icefarm.client.session import connect
 from icefarm.errors import Busy
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, ON_BOTH]
 
 #: Seconds until a client that tries again for one second hears that the database is away: control says so after 5 s,
 #: and at once from then on; the rest is for a slow machine.
@@ -43,18 +44,20 @@ async def test_a_worker_that_is_killed_and_back_after_3_s_costs_no_evaluation(fa
 @ensureDeferred
 async def test_control_that_is_killed_costs_no_evaluation(farm: FaultyFarm, start: Start) -> None:
     client = await evaluating(farm, start, "control-killed")
-    await farm.control.kill()
+    control = farm.control
+    await control.kill()
     await deferLater(farm.reactor, 0.5)
-    await farm.control.start()
+    await control.start()
     await all_answered(farm, client)
 
 
 @ensureDeferred
 async def test_a_router_that_is_killed_costs_no_evaluation(farm: FaultyFarm, start: Start) -> None:
     client = await evaluating(farm, start, "router-killed")
-    await farm.router.kill()
+    (router, *_) = farm.routers
+    await router.kill()
     await deferLater(farm.reactor, 0.5)
-    await farm.router.start()
+    await router.start()
     await all_answered(farm, client)
 
 
@@ -77,7 +80,7 @@ async def test_a_process_that_stalls_for_a_while_costs_no_evaluation(farm: Fault
         await deferLater(farm.reactor, 3.0)
         client.signal(signal.SIGCONT)
     else:
-        (victim,) = [each for each in farm.parts if part in (each.name, "router" if each is farm.router else "")]
+        victim = {"w1": farm.workers["w1"], "control": farm.control, "router": farm.routers[0]}.get(part, farm.postgres)
         victim.pause()
         await deferLater(farm.reactor, 3.0)
         victim.resume()
@@ -121,8 +124,9 @@ async def test_what_is_answered_while_worker_control_and_database_die_is_in_the_
     await farm.workers["w1"].kill()
     await farm.workers["w1"].start()
     await farm.postgres.start()
-    await farm.control.kill()
-    await farm.control.start()
+    control = farm.control
+    await control.kill()
+    await control.start()
     await farm.workers["w2"].kill()
     await farm.workers["w2"].start()
     await all_answered(farm, client, 2 * ITEMS)

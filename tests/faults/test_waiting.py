@@ -37,7 +37,7 @@ class Visitor:
 
     @classmethod
     def of(cls, farm: FaultyFarm, number: int) -> Visitor:
-        return cls(farm, number, connect(farm.reactor, farm.clients_link.url, f"visitor-{number:02}"))
+        return cls(farm, number, connect(farm.reactor, farm.links.clients[0].url, f"visitor-{number:02}"))
 
     async def visit(self) -> None:
         (record,) = await self.session.reserve(

@@ -10,6 +10,7 @@ import pytest
 from memory_world import CIRCUITS, ClientProcess, MemoryWorld, circuits_of
 from twisted.internet.defer import Deferred
 
+from icefarm.client.connection.link import ELSEWHERE_AFTER
 from icefarm.client.evaluation.payload import item_of
 from icefarm.client.evaluation.run import results_of
 from icefarm.client.session import RunPlan
@@ -23,7 +24,7 @@ from icefarm.contract import (
 )
 from icefarm.control.rpc.elsewhere import only_here
 from icefarm.control.sessions.liveness import ROUTER_PATIENCE
-from icefarm.errors import NameInUse, NoSuchProcedure, Unavailable
+from icefarm.errors import LinkLost, NameInUse, NoSuchProcedure, Unavailable
 from icefarm.selectors.boards import parse_boards
 from icefarm.testing.memory.wamp import MemoryBus
 from icefarm.wamp.credentials import Credentials
@@ -227,6 +228,84 @@ def test_a_worker_that_moves_while_its_router_is_lost_is_found(world: MemoryWorl
     worker.start()
     world.pass_time(5.0)
     assert evaluate(world, ada, {C: records[C]}, 4) == {C}
+
+
+def test_a_worker_that_leaves_the_clients_own_router_while_that_is_lost_is_found_within_seconds(
+    world: MemoryWorld,
+) -> None:
+    (ada,) = world.clients
+    records = reserve(world, ada, 3)
+    evaluate(world, ada, records, 6)
+    world.farm.routers[ONE].stop()
+    running = evaluating(ada, {A: records[A], B: records[B]}, 4)
+    world.pass_time(ROUTER_PATIENCE + 1.0)
+    worker = world.workers[0]
+    worker.kill(silently=False)
+    worker.router = world.farm.routers[TWO]
+    worker.start()
+    results = done(world, _awaited(running), 10.0)
+    assert {result.measurement.serial for result in results} == {A, B}
+    world.farm.routers[ONE].start()
+    world.pass_time(10.0)
+    assert evaluate(world, ada, records, 12) == {A, B, C}
+    assert world.faults == []
+
+
+def test_a_client_that_is_at_no_router_but_the_lost_one_signs_in_at_another_and_finds_its_boards(
+    world: MemoryWorld,
+) -> None:
+    (ada,) = world.clients
+    records = reserve(world, ada, 2, where="worker=w1")
+    evaluate(world, ada, records, 4)
+    assert "ada" not in names_at(world, TWO)
+    world.farm.routers[ONE].stop()
+    running = evaluating(ada, records, 4)
+    worker = world.workers[0]
+    worker.kill(silently=False)
+    worker.router = world.farm.routers[TWO]
+    worker.start()
+    results = done(world, _awaited(running), ELSEWHERE_AFTER + ROUTER_PATIENCE + 5.0)
+    assert {result.measurement.serial for result in results} == {A, B}
+    assert "ada" in names_at(world, TWO)
+
+
+def test_a_client_whose_router_is_back_at_once_signs_in_nowhere_else(world: MemoryWorld) -> None:
+    (ada,) = world.clients
+    records = reserve(world, ada, 2, where="worker=w1")
+    world.farm.routers[ONE].stop()
+    world.pass_time(ELSEWHERE_AFTER / 4)
+    world.farm.routers[ONE].start()
+    assert evaluate(world, ada, records, 4) == {A, B}
+    assert "ada" not in names_at(world, TWO)
+
+
+def test_a_client_whose_router_stays_away_asks_control_at_another(world: MemoryWorld) -> None:
+    (ada,) = world.clients
+    world.farm.routers[ONE].stop()
+    world.pass_time(ROUTER_PATIENCE + 1.0)
+    records = reserve(world, ada, 1)
+    assert {record.serial: record.router for record in records.values()} == {C: TWO}
+    assert evaluate(world, ada, records, 4) == {C}
+
+
+def test_a_client_whose_router_stays_away_hears_at_another_that_its_board_is_gone(world: MemoryWorld) -> None:
+    (ada,) = world.clients
+    reserve(world, ada, 1, where=f"serial={C}", seconds=60.0, keep=False)
+    world.farm.routers[ONE].stop()
+    world.pass_time(20.0)
+    assert ada.session.serials == [C]
+    world.pass_time(20.0)
+    assert ada.session.serials == []
+
+
+def test_while_all_routers_are_lost_an_evaluation_ends_when_patience_does(world: MemoryWorld) -> None:
+    (ada,) = world.clients
+    records = reserve(world, ada, 3)
+    evaluate(world, ada, records, 6)
+    for router in (ONE, TWO):
+        world.farm.routers[router].stop()
+    results = done(world, _awaited(evaluating(ada, records, 3)), 300.0)
+    assert {type(result.error) for result in results} == {LinkLost}
 
 
 def test_events_are_heard_at_each_router_where_somebody_listens(world: MemoryWorld) -> None:

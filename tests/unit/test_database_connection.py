@@ -1,0 +1,51 @@
+"""A connection to PostgreSQL that is dropped at an awkward moment."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from psycopg2.extensions import POLL_OK
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+
+from icefarm.control.storage.connection import ConnectionFailed, DatabaseConnection
+
+
+class _Poller(Clock):
+    """A clock that takes descriptors as epoll does."""
+
+    def addReader(self, reader: Any) -> None:
+        if reader.fileno() < 0:
+            raise ValueError("file descriptor cannot be a negative integer (-1)")
+
+    def removeReader(self, reader: Any) -> None: ...
+
+    def removeWriter(self, writer: Any) -> None: ...
+
+
+class _Answered:
+    """A connection of psycopg2's whose server has just answered."""
+
+    closed = 0
+
+    def fileno(self) -> int:
+        return 0
+
+    def poll(self) -> int:
+        return POLL_OK
+
+    def close(self) -> None:
+        self.closed = 1
+
+
+def test_a_connection_that_is_dropped_just_when_the_server_answers_fails_with_the_reason() -> None:
+    clock = _Poller()
+    connection = DatabaseConnection(clock)
+    connection.connectionFactory = lambda *_, **__: _Answered()
+    opening = Deferred.fromCoroutine(connection.open("dbname=icefarm", 5.0))
+    connection.drop("the farm is stopping")
+    clock.advance(0.0)
+    with pytest.raises(ConnectionFailed, match="the farm is stopping"):
+        opening.result.raiseException()  # type: ignore[attr-defined]
+    opening.addErrback(lambda _: None)
