@@ -157,7 +157,13 @@ class DatabaseConnection(_WithoutTracebacks, txpostgres.Connection):
         await self._limited(self._open(dsn, fence), limit)
 
     async def _open(self, dsn: str, fence: Fence | None) -> None:
-        await self.connect(dsn)
+        try:
+            await self.connect(dsn)
+        except ValueError:
+            # It was dropped while the server answered, and txpostgres gives its socket to the reactor all the same.
+            if not _socket_is_closed(self):
+                raise
+            raise _closed() from None
         cursor = self.cursor()
         await cursor.execute(_SESSION)
         if fence is None:
