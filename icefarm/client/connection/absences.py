@@ -71,19 +71,24 @@ class Absences:
         Where its router is away, the others say whether the board is at another one by now.
         """
         link = self._link.at(self._leases.router_of(lease.record.serial))
-        asked = self._link if link.bus is None else link
-        if asked.bus is None:
+        bus = link.bus or self._link.any_bus
+        if bus is None:
             return False
         try:
-            await asked.bus.call(lease.prefix + "ping", (), {"reservation": lease.record.id}, timeout=PING_LIMIT)
+            await bus.call(lease.prefix + "ping", (), {"reservation": lease.record.id}, timeout=PING_LIMIT)
         except (LinkLost, NoSuchProcedure, TimedOut):
             return False
         except IcefarmError as error:
             if isinstance(error, Unavailable) and "router" in error.fields:
-                return self._leases.redirected(lease, error, self._link.router_urls)
-        if asked is not link:
-            self._leases.moved(lease, None)
+                return self._has_moved(lease, error)
+        if bus is not link.bus:
+            self._leases.moved(lease, None if bus is self._link.bus else bus.router_url)
         return True
+
+    def _has_moved(self, lease: Lease, error: Unavailable) -> bool:
+        """Learn from a refusal where a board is, and tell whether that is another router, which may be in reach."""
+        is_news = self._leases.redirected(lease, error, self._link.router_urls)
+        return is_news and not self._link.at(self._leases.router_of(lease.record.serial)).is_lost
 
     def stop(self) -> None:
         """Ask no more."""
@@ -109,7 +114,7 @@ class Absences:
                     serial=serial,
                     worker=lease.record.worker,
                 )
-            await deferLater(self._clock, pause)  # type: ignore[arg-type]
+            await self._link.news(pause)
             pause = min(2 * pause, ASK_LONGEST)
         if said and self._still_reserved(lease):
             _log.info("board {serial}: worker {worker} is back", serial=serial, worker=lease.record.worker)

@@ -127,7 +127,10 @@ class BoardCalls:
             while self._is_cut_off(retries.link):
                 await self._absences.wait(lease)
                 retries = Retries(self._link_to(lease))
-            bus = retries.link.bus or await retries.session()
+            bus = retries.link.bus or await retries.session(anywhere=retries.link.is_lost)
+            if bus is not retries.link.bus:
+                # One at another router, which may say that the board is elsewhere now.
+                continue
             attempts.made += 1
             try:
                 return await self._attempt(bus, lease, {**arguments, "attempt": attempts.made}, limit)
@@ -164,8 +167,8 @@ class BoardCalls:
         return self._link if held.record.router is None else self._link.at(held.record.router)
 
     def _is_cut_off(self, link: FarmLink) -> bool:
-        """Tell whether a router other than the first is lost: the first one says whether a board is elsewhere now."""
-        return link is not self._link and link.is_lost
+        """Tell whether a board's router is lost, and another one is in reach that says where the board is."""
+        return link.is_lost and self._link.any_bus is not None
 
     async def _attempt(self, bus: Bus, lease: Lease, call: Mapping[str, Any], limit: float | None) -> Any:
         """Call a board once: with as little of its bitstream as its worker needs, or all of it."""

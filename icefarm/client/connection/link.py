@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 from attrs import Factory, define, field
@@ -44,6 +45,9 @@ HEARTBEAT_LIMIT = 10.0
 CALL_LIMIT = 30.0
 #: Seconds before a call is retried, at most.
 RETRY_LONGEST = 5.0
+#: Seconds without a session after which a client signs in at another router of the farm, and then at one more: a router
+#: that stands by takes over sooner.
+ELSEWHERE_AFTER = 2.0
 #: Refusals that a later attempt would meet again.
 _FINAL = (NameInUse, NotAuthorized, InvalidArgument, LimitReached)
 #: Errors that pass by themselves: the link, a worker or control comes back, the database answers again.
@@ -83,7 +87,9 @@ class FarmLink:
     """Signs in, and again whenever the session is lost.  `listener` is to be set before.
 
     A client talks to control over its first link.  Where the farm has several routers, its boards are reached over
-    links to their routers (`at`): these hear no events, and send heartbeats, so that a dead one is noticed.
+    links to their routers (`at`), which send heartbeats as well, so that a dead one is noticed.  While the first link
+    is lost, another one does its work: calls of control, events, the answers to heartbeats.  A client that has no other
+    link then signs in at another router.
     """
 
     clock: Clock
@@ -106,12 +112,18 @@ class FarmLink:
     router_urls: frozenset[str] = field(init=False, default=frozenset())
     #: The links to other routers, by URL.
     _others: dict[str, FarmLink] = field(init=False, factory=dict)
+    #: The client's first link, of which this is another one; None: this is the first.
+    _first: FarmLink | None = field(default=None)
+    #: Looks for a router in reach, while the client is at none.
+    _looking: Any = field(init=False, default=None)
     _link: RunningLink | None = field(init=False, default=None)
     #: Why there will be no further session.
     _over: IcefarmError | None = field(init=False, default=None)
     _signed_in_once: bool = field(init=False, default=False)
     _last_refusal: IcefarmError | None = field(init=False, default=None)
     _waiting: list[Deferred[Bus]] = field(init=False, factory=list)
+    #: What waits for a session at any router; on the first link.
+    _waiting_anywhere: list[Deferred[Bus]] = field(init=False, factory=list)
     _beat_timer: Any = field(init=False, default=None)
     _beat: Deferred[None] | None = field(init=False, default=None)
     _renewal: Deferred[None] | None = field(init=False, default=None)
@@ -137,11 +149,23 @@ class FarmLink:
         link = self._others.get(router)
         if link is None or (link.is_over and not link.is_misled):
             link = FarmLink(
-                self.clock, router, self.credentials, self.make_link, self.random, self.patience, self.tickets
+                self.clock,
+                router,
+                self.credentials,
+                self.make_link,
+                self.random,
+                self.patience,
+                self.tickets,
+                first=self,
             )
             link._begin()
             self._others[router] = link
         return link
+
+    @property
+    def first(self) -> FarmLink:
+        """The client's first link."""
+        return self._first or self
 
     @property
     def is_lost(self) -> bool:
@@ -167,6 +191,9 @@ class FarmLink:
             self.bus.drop("the client is leaving at once")
         link, self._link = self._link, None
         self._stop_beating()
+        if self._looking is not None:
+            self._looking.cancel()
+            self._looking = None
         if link is not None:
             await maybeDeferred(link.stopService)
         for stopping in others:
@@ -196,7 +223,7 @@ class FarmLink:
         """Await ``attempt(bus)``, and retry while the error is a passing one; ``anywhere``: at any router."""
         retries = Retries(self)
         while True:
-            bus = (self.any_bus if anywhere else self.bus) or await retries.session()
+            bus = (self.any_bus if anywhere else self.bus) or await retries.session(anywhere=anywhere)
             try:
                 return await attempt(bus)
             except PASSING as error:
@@ -207,23 +234,37 @@ class FarmLink:
         if self._over is not None:
             raise self._over
 
-    async def session(self, limit: float) -> Bus:
-        """Wait for a session.  Raises `LinkLost`, saying why there is none, or the refusal."""
+    async def session(self, limit: float, *, anywhere: bool = False) -> Bus:
+        """Wait for a session, ``anywhere``: at any router.
+
+        Raises `LinkLost`, saying why there is none, or the refusal.
+        """
         self.check_goes_on()
-        if self.bus is not None:
-            return self.bus
+        bus = self.any_bus if anywhere else self.bus
+        if bus is not None:
+            return bus
         if self._link is None:
             raise LinkLost("the client has not signed in yet: open it first, with `async with` or `await farm.open()`")
+        try:
+            return await self._next_session(limit, anywhere=anywhere)
+        except TimeoutError:
+            raise LinkLost(self._nobody(), url=self.url, reason=self._why()) from None
+
+    async def news(self, limit: float) -> None:
+        """Wait until a session begins at any router, at most so many seconds.  Raises why there will be none."""
+        with suppress(TimeoutError):
+            await self._next_session(limit, anywhere=True)
+
+    async def _next_session(self, limit: float, *, anywhere: bool) -> Bus:
         waiting: Deferred[Bus] = Deferred()
-        self._waiting.append(waiting)
+        (self._waiting_anywhere if anywhere else self._waiting).append(waiting)
         waiting.addTimeout(max(0.0, limit), self.clock)  # type: ignore[arg-type]
         try:
             return await waiting
-        except TimeoutError:
-            raise LinkLost(self._nobody(), url=self.url, reason=self._why()) from None
         finally:
-            if waiting in self._waiting:
-                self._waiting.remove(waiting)
+            for waiters in (self._waiting, self._waiting_anywhere):
+                if waiting in waiters:
+                    waiters.remove(waiting)
 
     def _why(self) -> str | None:
         if self._last_refusal is None:
@@ -239,13 +280,10 @@ class FarmLink:
         )
 
     async def _joined(self, bus: Bus) -> None:
-        if self.listener is None and self.url in bus.router_urls - {bus.router_url}:
+        if self._first is not None and self.url in bus.router_urls - {bus.router_url}:
             self._end_misled(bus.router_url)
             return
-        topics = (
-            self.topics if self.listener is None else {client_topic(bus.authid): self.listener.heard, **self.topics}
-        )
-        for topic, handler in topics.items():
+        for topic, handler in {client_topic(bus.authid): self._heard, **self.topics}.items():
             await bus.subscribe(topic, handler)
         bus.on_lost(lambda reason: self._lost(bus, reason))
         if self._signed_in_once:
@@ -259,8 +297,18 @@ class FarmLink:
             ensureDeferred(double.stop()).addErrback(self._stop_failed)
         self._schedule_beat(bus, 0.0)
         waiting, self._waiting = self._waiting, []
-        for deferred in waiting:
+        anywhere, self.first._waiting_anywhere = self.first._waiting_anywhere, []
+        for deferred in (*waiting, *anywhere):
             deferred.callback(bus)
+
+    @property
+    def _stands_in(self) -> bool:
+        """Whether what arrives here is for the listener: at the first link, or while that is lost."""
+        return self._first is None or self._first.bus is None
+
+    def _heard(self, topic: str, args: Sequence[Any], fields: Mapping[str, Any]) -> None:
+        if self._stands_in and self.first.listener is not None:
+            self.first.listener.heard(topic, args, fields)
 
     def _end_misled(self, router: str) -> None:
         """End the link to a router whose URL leads to another one.
@@ -293,7 +341,8 @@ class FarmLink:
     def _end(self, error: IcefarmError) -> None:
         if self._over is None:
             self._over = error
-        waiting, self._waiting = self._waiting, []
+        waiting, self._waiting = [*self._waiting, *self._waiting_anywhere], []
+        self._waiting_anywhere = []
         for deferred in waiting:
             deferred.errback(self._over)
 
@@ -303,6 +352,21 @@ class FarmLink:
             self._stop_beating()
             if self._over is None:
                 self._log.warn("lost {url}, trying again: {reason}", url=self.url, reason=reason)
+            self.first._plan_look()
+
+    def _plan_look(self) -> None:
+        if self._looking is None and self._over is None and self.any_bus is None and len(self.router_urls) > 1:
+            self._looking = self.clock.callLater(ELSEWHERE_AFTER, self._look_elsewhere)
+
+    def _look_elsewhere(self) -> None:
+        """Sign in at one more router, if this client is at none."""
+        self._looking = None
+        if self.any_bus is not None:
+            return
+        untried = sorted(self.router_urls - {self.router_url} - self._others.keys())
+        if untried:
+            self.at(untried[int(self.random() * len(untried))])
+        self._plan_look()
 
     def _schedule_beat(self, bus: Bus, delay: float) -> None:
         self._beat_timer = self.clock.callLater(delay, self._start_beat, bus)
@@ -322,9 +386,9 @@ class FarmLink:
                 control_procedure("heartbeat"), (), {"instance": self.credentials.instance}, timeout=HEARTBEAT_LIMIT
             )
             interval = float(answer["heartbeat_s"])
-            if self.listener is not None:
-                self.listener.on_heartbeat_reply(answer, sent)
-                self._begin_renewal()
+            if self._stands_in and self.first.listener is not None:
+                self.first.listener.on_heartbeat_reply(answer, sent)
+                self.first._begin_renewal()
         except TimedOut:
             self._beat = None  # It is this coroutine itself, which losing the bus must not cancel.
             bus.drop(f"no answer to the heartbeat within {HEARTBEAT_LIMIT:g} s")
@@ -379,11 +443,14 @@ class Retries:
     link: FarmLink
     _away: float = 0.0
 
-    async def session(self) -> Bus:
-        """Wait for a session.  Raises as `FarmLink.session` does, when patience ends too."""
-        link = self.link
+    async def session(self, *, anywhere: bool = False) -> Bus:
+        """Wait for a session, ``anywhere``: at any router.
+
+        Raises as `FarmLink.session` does, when patience ends too.
+        """
+        link = self.link.first if anywhere else self.link
         began = link.clock.seconds()
-        bus = await link.session(link.patience.retry - self._away)
+        bus = await link.session(link.patience.retry - self._away, anywhere=anywhere)
         self._away += link.clock.seconds() - began
         return bus
 
