@@ -15,6 +15,7 @@ from urllib.parse import urlencode
 from attrs import frozen
 
 from icefarm.cli.connect import SignIn, has_login, own_farm, token_for
+from icefarm.text.outside_json import parse_json
 from icefarm.text.public_url import SOCKET_PATH
 from icefarm.wamp.url import INSECURE, RouterUrl
 
@@ -76,7 +77,7 @@ class HttpWay:
             while block := response.read(BLOCK):
                 *lines, rest = (rest + block).split(b"\n")
                 for line in lines:
-                    yield json.loads(line)
+                    yield parse_json(line)
         except (OSError, http.client.HTTPException, ValueError):
             raise NotWhole from None
         finally:
@@ -100,7 +101,7 @@ class HttpWay:
         try:
             connection.request(method, self._path(path), body, headers)
             response = connection.getresponse()
-            return HttpAnswer(response.status, json.loads(response.read(LONGEST)))
+            return HttpAnswer(response.status, parse_json(response.read(LONGEST)))
         except (OSError, http.client.HTTPException, ValueError):
             return None
         finally:

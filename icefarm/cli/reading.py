@@ -7,7 +7,6 @@ say what is wrong.  So every error is the same for all verbs.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -19,6 +18,7 @@ from icefarm.cli.connect import SignIn
 from icefarm.cli.http_way import HttpWay, NotWhole
 from icefarm.cli.verb import farm_of
 from icefarm.contract import to_wire
+from icefarm.text.outside_json import parse_json
 
 if TYPE_CHECKING:
     from icefarm.client import Farm
@@ -77,7 +77,7 @@ class Reader:
         """Return a run, and its manifest, which is None until it is closed."""
         answer = self._quickly(f"/runs/{_part(id)}", {})
         if answer is not None:
-            manifest = None if answer["manifest"] is None else json.loads(answer["manifest"])
+            manifest = None if answer["manifest"] is None else parse_json(answer["manifest"])
             return {"run": answer["run"], "manifest": manifest}
         with farm_of(self.access) as farm:
             run = farm.archived_run(id)

@@ -15,6 +15,7 @@ from attrs import define, field, frozen
 
 from icefarm.farm.errors import CannotStart
 from icefarm.system.files import write_whole
+from icefarm.text.outside_json import parse_json
 
 __all__ = ["DataDirectory", "DirectoryLock", "RouterPlace", "RunningFarm", "default_data_directory"]
 
@@ -133,7 +134,7 @@ class DataDirectory:
         try:
             if self.run.stat().st_uid not in (os.getuid(), 0) or not self.local_socket.is_socket():
                 return None
-            noted = json.loads((self.run / _RUNNING).read_text())
+            noted = parse_json((self.run / _RUNNING).read_text())
             return RunningFarm(str(noted["url"]), bool(noted["needs_tokens"]), self.local_socket)
         except (OSError, ValueError, LookupError, TypeError):
             return None

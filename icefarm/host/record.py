@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from attrs import field, frozen
 
 from icefarm.doctor.udev_rules import DEFAULT_GROUP
+from icefarm.text.outside_json import parse_json
 
 __all__ = ["BoardAccess", "DamagedRecord", "Record"]
 
@@ -41,7 +42,7 @@ class Record:
     def parse(cls, text: bytes) -> Record:
         """Return the record in a text.  Raises `DamagedRecord`."""
         try:
-            found = json.loads(text)
+            found = parse_json(text)
             access = BoardAccess(str(found["group"]), bool(found["hubs"])) if "group" in found else BoardAccess()
             return cls(dict(found["files"]), access)
         except (ValueError, KeyError, TypeError) as error:

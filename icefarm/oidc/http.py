@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode
@@ -21,6 +20,7 @@ from zope.interface import implementer
 from icefarm import __version__
 from icefarm.errors import LinkLost
 from icefarm.oidc.web_client import JsonAnswer
+from icefarm.text.outside_json import NotJson, parse_json
 from icefarm.wamp.tls import FarmCertificate, TlsEndpoint
 
 __all__ = ["HttpClient"]
@@ -146,8 +146,8 @@ class _Form:
 
 def _object(body: bytes) -> Mapping[str, Any]:
     try:
-        value = json.loads(body)
-    except (ValueError, RecursionError):
+        value = parse_json(body)
+    except NotJson:
         return {}
     return value if isinstance(value, dict) else {}
 

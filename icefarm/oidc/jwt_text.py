@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 import re
 from typing import Any
+
+from icefarm.text.outside_json import parse_json
 
 __all__ = ["LONGEST_JWT", "lifetime_of", "looks_like_jwt", "unverified_claims"]
 
@@ -28,7 +29,7 @@ def unverified_claims(token: str) -> dict[str, Any]:
     """Return a token's claims; empty if they can't be read."""
     try:
         part = token.split(".")[1]
-        claims = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
+        claims = parse_json(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
     except (IndexError, ValueError, binascii.Error):
         return {}
     return claims if isinstance(claims, dict) else {}

@@ -12,6 +12,7 @@ from attrs import asdict, field, frozen
 from icefarm.errors import NotAuthorized
 from icefarm.oidc.jwt_text import lifetime_of
 from icefarm.system.files import write_whole
+from icefarm.text.outside_json import parse_json
 from icefarm.wamp.url import parse_url
 
 __all__ = ["StoredLogin", "login_path", "stored_login"]
@@ -49,7 +50,7 @@ class StoredLogin:
     def read(cls, path: Path) -> StoredLogin:
         """Read it.  Raises `NotAuthorized` if there is none."""
         try:
-            return cls(**json.loads(path.read_text(encoding="utf-8")))
+            return cls(**parse_json(path.read_text(encoding="utf-8")))
         except FileNotFoundError:
             raise NotAuthorized("you have signed out; sign in with: icefarm login") from None
         except (OSError, ValueError, TypeError) as error:

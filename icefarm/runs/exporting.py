@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
 from icefarm.errors import InvalidArgument
 from icefarm.runs.package import PackageWriter
+from icefarm.text.outside_json import parse_json
 
 __all__ = ["AskPage", "FindCircuit", "exported", "file_name", "manifest_of"]
 
@@ -61,4 +61,4 @@ async def exported(
 
 
 def _digests(lines: str) -> list[str | None]:
-    return [json.loads(line)["sha256"] for line in lines.splitlines()]
+    return [parse_json(line)["sha256"] for line in lines.splitlines()]

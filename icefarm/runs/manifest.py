@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from operator import itemgetter
@@ -14,6 +13,7 @@ from attrs import Factory, define
 from icefarm.errors import InvalidArgument
 from icefarm.runs.canonical import canonical, canonical_text, digest, moment
 from icefarm.runs.numbers import index_of
+from icefarm.text.outside_json import NotJson, parse_json
 
 __all__ = ["FORMAT", "LISTED", "MOST_BYTES", "CountedResult", "Summary", "checked_manifest", "line_of", "missing_in"]
 
@@ -220,8 +220,8 @@ def checked_manifest(content: bytes, id: str | None = None) -> dict[str, Any]:
     Raises `InvalidArgument`.
     """
     try:
-        manifest = json.loads(content)
-    except (ValueError, RecursionError) as error:
+        manifest = parse_json(content)
+    except NotJson as error:
         raise InvalidArgument(f"the manifest is not JSON: {error}") from None
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         found = manifest.get("format") if isinstance(manifest, dict) else None

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 import re
 import zipfile
 import zlib
@@ -23,6 +22,7 @@ from icefarm.bitstream.up5k import LENGTH
 from icefarm.errors import InvalidArgument
 from icefarm.runs.canonical import digest
 from icefarm.runs.manifest import MOST_BYTES, checked_manifest, missing_in
+from icefarm.text.outside_json import NotJson, parse_json
 
 __all__ = ["MEDIA_TYPE", "Package", "PackageWriter", "circuit_name"]
 
@@ -157,8 +157,8 @@ class Package:
 
     def _result(self, line: bytes, number: int) -> dict[str, Any]:
         try:
-            result = json.loads(line)
-        except (ValueError, RecursionError):
+            result = parse_json(line)
+        except NotJson:
             result = None
         if not isinstance(result, dict):
             raise InvalidArgument(f"{self.path}: line {number} of {RESULTS} is not an object of JSON")

@@ -25,7 +25,6 @@ of ``=``, so it holds as well for what has no value.
 
 from __future__ import annotations
 
-import json
 import operator
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -34,6 +33,7 @@ from typing import Any
 from attrs import define, frozen
 
 from icefarm.errors import InvalidArgument
+from icefarm.text.outside_json import NotJson, parse_json
 
 __all__ = ["DEEPEST", "LONGEST", "Selector", "is_selector_name", "parse", "quoted"]
 
@@ -79,8 +79,8 @@ def _is_number(value: object) -> bool:
 
 def _json(text: str) -> Any:
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
+        return parse_json(text)
+    except NotJson:
         return text
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from attrs import define, field
 
 from icefarm.system.writing import write_all
+from icefarm.text.outside_json import parse_json
 
 __all__ = ["FileLock", "Locked", "write_whole"]
 
@@ -126,7 +127,7 @@ def _describe_holder(descriptor: int) -> None:
 
 def _holder(descriptor: int) -> str:
     try:
-        holder = json.loads(os.pread(descriptor, _HOLDER_LIMIT, 0))
+        holder = parse_json(os.pread(descriptor, _HOLDER_LIMIT, 0))
         since = datetime.fromtimestamp(float(holder["since"])).astimezone().isoformat(" ", "seconds")
         return f"process {int(holder['pid'])} on {holder['host']}, since {since},"
     except (OSError, ValueError, TypeError, KeyError, OverflowError):

@@ -144,7 +144,7 @@ def read_section(path: str, section: str, settings: Sequence[Setting], read_text
     """
     try:
         document = tomllib.loads(read_text(path))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise usage.UsageError(f"configuration file {path}: {_reason(error)}") from None
     for name, table in document.items():
         if name not in SECTIONS or not isinstance(table, dict):
@@ -246,4 +246,6 @@ def _truth(source: str | None, value: object) -> bool:
 def _reason(error: Exception) -> str:
     if isinstance(error, OSError):
         return error.strerror or str(error)
-    return "is not text (UTF-8)" if isinstance(error, UnicodeDecodeError) else f"is not TOML: {error}"
+    if isinstance(error, UnicodeDecodeError):
+        return "is not text (UTF-8)"
+    return "is nested too deeply" if isinstance(error, RecursionError) else f"is not TOML: {error}"

@@ -7,7 +7,6 @@ describes commands and events.
 
 from __future__ import annotations
 
-import json
 import shutil
 import tempfile
 from collections import deque
@@ -24,6 +23,7 @@ from twisted.python.failure import Failure
 
 from icefarm.errors import InvalidArgument
 from icefarm.system.command import how_it_ended
+from icefarm.text.outside_json import parse_json
 from icefarm.usb.usb_events import DriveAdded, DriveRemoved, TtyAdded, TtyRemoved, UsbEvent
 from icefarm.virtual.images import BoardsFailed, program
 from icefarm.virtual.models import MODELS
@@ -191,7 +191,7 @@ class VirtualBus:
         await answer.addTimeout(COMMAND_LIMIT, self._reactor)
 
     def _take_line(self, line: bytes) -> None:
-        record = json.loads(line)
+        record = parse_json(line)
         match record["event"]:
             case "spare":
                 self.spare.append(record["serial"])

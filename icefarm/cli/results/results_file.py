@@ -18,6 +18,7 @@ from icefarm.cli.ui.records.formatting import clean
 from icefarm.cli.ui.records.measurements import FIELDS
 from icefarm.system.files import FileLock, Locked, write_whole
 from icefarm.system.writing import CannotWrite, write_all
+from icefarm.text.outside_json import parse_json
 
 __all__ = ["ResultsFile", "open_results"]
 
@@ -182,7 +183,7 @@ class _JsonLines:
         _check_beginning(text, f'{{"{COLUMNS[0]}": ')
         # A last line that was cut off while it was written does not count.
         whole = text[: text.rfind("\n") + 1]
-        records = [json.loads(line) for line in whole.split("\n")[:-1]]
+        records = [parse_json(line) for line in whole.split("\n")[:-1]]
         if not all(isinstance(record, dict) and set(_KEY) <= record.keys() for record in records):
             raise ValueError("it holds something other than results")
         self._file.cut(whole)

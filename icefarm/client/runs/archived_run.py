@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import secrets
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -20,6 +19,7 @@ from icefarm.client.runs.circuit_folder import CircuitFolder
 from icefarm.client.session import ClientSession
 from icefarm.contract import RunRecord, from_wire
 from icefarm.errors import InvalidArgument
+from icefarm.text.outside_json import parse_json
 
 if TYPE_CHECKING:
     # It takes half a second to import.
@@ -111,7 +111,7 @@ class RunHandle:
         """Return its results, as the file of the run has them.  Raises `InvalidArgument` if it is not closed."""
         found: list[dict[str, Any]] = []
         async for lines in self._lines():
-            found += [json.loads(line) for line in lines.splitlines()]
+            found += [parse_json(line) for line in lines.splitlines()]
         return found
 
     @checked
@@ -209,7 +209,7 @@ class RunFace(VerbAdapter):
         text = self._subject.text
         if text is None:
             raise InvalidArgument(f"run {self.record.number} has no manifest yet: it is {self.record.state}")
-        manifest: dict[str, Any] = json.loads(text)
+        manifest: dict[str, Any] = parse_json(text)
         return manifest
 
     def __repr__(self) -> str:

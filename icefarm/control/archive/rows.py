@@ -180,7 +180,8 @@ def _refuse(word: str) -> NoReturn:
     raise ValueError(f"{word} is not a number of JSON")
 
 
-_DECODE = json.JSONDecoder(parse_constant=_refuse).decode
+#: Of every row that arrives: its callers catch RecursionError, too.
+_DECODE = json.JSONDecoder(parse_constant=_refuse).decode  # noqa: TID251
 
 
 def _row(fields: Any, now: float, days: float, options_of: RepeatedJson, labels_of: RepeatedJson) -> ArchiveRow | None:

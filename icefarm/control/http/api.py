@@ -5,7 +5,6 @@ Requests that change something are POST only; a GET never changes anything.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -27,6 +26,7 @@ from icefarm.runs.canonical import digest
 from icefarm.runs.exporting import exported, file_name, manifest_of
 from icefarm.runs.package import MEDIA_TYPE
 from icefarm.text.echo import without_echo
+from icefarm.text.outside_json import NotJson, parse_json
 
 __all__ = ["ApiRequest", "HttpApi"]
 
@@ -158,8 +158,8 @@ def _texts_of(body: bytes) -> Any:
     """Return what a body holds, for the error about it; its text where it is no JSON."""
     text = body[: 2 * MAX_BODY].decode(errors="replace")
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
+        return parse_json(text)
+    except NotJson:
         return text
 
 

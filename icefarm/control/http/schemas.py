@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from typing import Any, NoReturn, TypeVar, get_type_hints
+from typing import Any, TypeVar, get_type_hints
 
 from attrs import Factory, field, frozen
 
 from icefarm.arguments import from_wire
 from icefarm.errors import InvalidArgument
+from icefarm.text.outside_json import NotJson, parse_strict_json
 
 __all__ = [
     "MAX_BODY",
@@ -490,10 +490,6 @@ def _parsed(content: bytes) -> Any:
     if not content:
         return {}
     try:
-        return json.loads(content, parse_constant=_refuse)
-    except (ValueError, RecursionError) as error:
+        return parse_strict_json(content)
+    except NotJson as error:
         raise InvalidArgument(f"the body is not JSON: {error}") from None
-
-
-def _refuse(word: str) -> NoReturn:
-    raise ValueError(f"{word} is not a number of JSON")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -28,6 +27,7 @@ from icefarm.errors import InvalidBitstream
 from icefarm.selectors.language import Selector
 from icefarm.system.haste import leaving
 from icefarm.text.counts import counted
+from icefarm.text.outside_json import NotJson, parse_json
 
 if TYPE_CHECKING:
     from icefarm.client import Farm, Result
@@ -62,8 +62,8 @@ def _option(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> di
         if not equals or not name.isidentifier():
             raise click.BadParameter(f"write it as NAME=VALUE, not {text!r}")
         try:
-            options[name] = json.loads(value)
-        except ValueError:
+            options[name] = parse_json(value)
+        except NotJson:
             options[name] = value
     return options
 

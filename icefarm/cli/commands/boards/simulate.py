@@ -19,6 +19,7 @@ from icefarm.cli.ui.floor_plan import floor_plan_svg
 from icefarm.cli.ui.parameter_types import ParsedText
 from icefarm.farm.errors import CannotStart
 from icefarm.kinds.clock import DEFAULT_MHZ
+from icefarm.text.outside_json import parse_json
 
 __all__ = ["simulate"]
 
@@ -118,7 +119,7 @@ def _run(bitstream: bytes, arguments: Sequence[str]) -> dict[str, Any]:
     code, out, err = _output(command, bitstream)
     if code != 0:
         raise CannotStart(err.decode(errors="replace").strip() or f"the simulator ended with {code}")
-    found: dict[str, Any] = json.loads(out)
+    found: dict[str, Any] = parse_json(out)
     return found
 
 

@@ -15,7 +15,6 @@ read back.
 
 from __future__ import annotations
 
-import json
 from collections import OrderedDict
 from collections.abc import Iterator
 from operator import itemgetter
@@ -28,6 +27,7 @@ from icefarm.control.archive.interface import Stored
 from icefarm.control.archive.rows import ArchiveRow
 from icefarm.runs.manifest import CountedResult, Summary
 from icefarm.runs.numbers import index_of
+from icefarm.text.outside_json import parse_json
 
 __all__ = ["MOST_ROWS", "MOST_RUNS", "WINDOW", "Arrivals", "RunSoFar"]
 
@@ -112,7 +112,7 @@ def _result(worker: str, row: ArchiveRow) -> dict[str, Any]:
         "firmware_version": row.firmware_version,
         "attempt": row.attempt,
         "sequence": row.sequence,
-        "board_labels": None if row.board_labels is None else json.loads(row.board_labels),
+        "board_labels": None if row.board_labels is None else parse_json(row.board_labels),
         "started_at": row.started_at,
         "ended_at": row.ended_at,
     }
@@ -120,7 +120,7 @@ def _result(worker: str, row: ArchiveRow) -> dict[str, Any]:
 
 def _value(text: str | None) -> Any:
     # Nearly all values are counts.
-    return None if text is None else int(text) if text.isdigit() else json.loads(text)
+    return None if text is None else int(text) if text.isdigit() else parse_json(text)
 
 
 @define(eq=False)
