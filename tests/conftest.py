@@ -7,6 +7,7 @@ import signal
 from pathlib import Path
 
 import pytest
+from marks import misplaced
 
 try:
     from hypothesis import settings
@@ -28,18 +29,6 @@ os.environ.setdefault("ICEFARM_TEST_CLUSTERS", str(TESTS.parent / "build" / "tes
 # that: those that a test interrupts would never notice.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-#: The mark of the tests of a directory; make runs directories (collecting all tests takes 20 s).
-MARKS = {
-    "acceptance": "integration",
-    "attacks": "integration",
-    "browser": "browser",
-    "faults": "faults",
-    "fuzz": None,
-    "integration": "integration",
-    "unit": None,
-}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -69,10 +58,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Every test is in a suite of the Makefile.  Raises UsageError where one is in none, or in that of others."""
     for item in items:
         directory = item.path.relative_to(TESTS).parts[0]
-        marks = {mark.name for mark in item.iter_markers()} & {"integration", "browser", "faults", "nightly"}
-        needed = MARKS[directory]
-        wrong = needed not in marks if needed else marks
-        if wrong and "nightly" not in marks:
-            raise pytest.UsageError(
-                f"{item.nodeid} is marked {marks or 'not'}; tests/conftest.py says what {directory} is"
-            )
+        wrong = misplaced(directory, {mark.name for mark in item.iter_markers()})
+        if wrong is not None:
+            raise pytest.UsageError(f"{item.nodeid} {wrong}")

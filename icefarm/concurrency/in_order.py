@@ -44,7 +44,7 @@ class InOrder:
                 await shielded(before)
             return await operation()
         finally:
-            if self._last[key] is mine:
+            if self._last.get(key) is mine:
                 del self._last[key]
             mine.callback(None)
 

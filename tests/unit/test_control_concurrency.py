@@ -104,6 +104,18 @@ async def test_operations_of_one_key_run_in_their_order_and_others_beside_them()
 
 
 @ensureDeferred
+async def test_operations_that_are_closed_the_last_one_first_leave_nothing_to_wait_for() -> None:
+    # As Python does with what nobody can resume any more.
+    order = InOrder()
+    earlier, later = (order._run("a", partial(value, Deferred())) for _ in range(2))
+    for one in (earlier, later):
+        one.send(None)
+    later.close()
+    earlier.close()
+    assert await order.run("a", partial(value, succeed("next"))) == "next"
+
+
+@ensureDeferred
 async def test_an_operation_whose_waiter_gave_up_keeps_its_place() -> None:
     order, first, said = InOrder(), Deferred[str](), list[str]()
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from costs import cpu_seconds
+from marks import MARKS, misplaced
 from scheduling import LONG, group_of
 
 SUITES = Path(__file__).parents[2] / "build_backend" / "suites.py"
@@ -74,3 +75,22 @@ def test_cpu_time_is_that_of_a_process_and_of_its_children_the_ended_ones_too() 
         spent = cpu_seconds(process.pid)
         process.communicate(b"\n", timeout=60)
     assert 0.3 <= spent < 30
+
+
+def test_every_directory_of_tests_is_in_a_suite_and_its_tests_have_the_mark_of_that() -> None:
+    tests = Path(__file__).parents[1]
+    assert {path.parent.relative_to(tests).parts[0] for path in tests.rglob("test_*.py")} == set(MARKS)
+    assert misplaced("unit", set()) is misplaced("faults", {"faults", "slow"}) is misplaced("unit", {"nightly"}) is None
+
+
+@pytest.mark.parametrize(
+    ("directory", "marks", "words"),
+    [
+        ("new", {"integration"}, "is in tests/new, which no suite of the Makefile runs; enter it there"),
+        ("unit", {"integration"}, "is marked integration; tests/unit has no mark"),
+        ("faults", {"browser", "integration"}, "is marked browser, integration; tests/faults has faults"),
+        ("browser", {"slow"}, "is marked not at all; tests/browser has browser"),
+    ],
+)
+def test_a_test_that_is_in_no_suite_or_in_that_of_others_is_named(directory: str, marks: set[str], words: str) -> None:
+    assert str(misplaced(directory, marks)).startswith(words)

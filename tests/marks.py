@@ -1,0 +1,30 @@
+"""Which suite of the Makefile a test belongs to: by its directory, and by its mark."""
+
+from __future__ import annotations
+
+from collections.abc import Set
+
+__all__ = ["MARKS", "misplaced"]
+
+#: The mark of the tests of a directory; make runs directories (collecting all tests takes 20 s).
+MARKS = {
+    "acceptance": "integration",
+    "attacks": "integration",
+    "browser": "browser",
+    "faults": "faults",
+    "fuzz": None,
+    "integration": "integration",
+    "unit": None,
+}
+#: `make nightly` chooses its tests by this one, in all directories.
+NIGHTLY = "nightly"
+
+
+def misplaced(directory: str, marks: Set[str]) -> str | None:
+    """Say what is wrong with a test of a directory that has these marks; None if a suite runs it."""
+    if directory not in MARKS:
+        return f"is in tests/{directory}, which no suite of the Makefile runs; enter it there, and in tests/marks.py"
+    needed, found = MARKS[directory], marks & {*filter(None, MARKS.values())}
+    if NIGHTLY in marks or (needed in found if needed else not found):
+        return None
+    return f"is marked {', '.join(sorted(found)) or 'not at all'}; tests/{directory} has {needed or 'no mark'}"
