@@ -1,21 +1,28 @@
 """Run suites of the Makefile, several at a time: ``suites.py MAKE JOBS SUITE...``.
 
 What a suite prints comes as it is printed; where several run at a time, it comes whole when the suite ends.  All suites
-run, whichever fails; the last lines say which did, and how long each took.  Only the standard library is needed.
+run, whichever fails; the last lines say which did, and how long each took.  SIGTERM ends those that run, and what they
+printed is shown.  Only the standard library is needed.
 """
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from threading import Lock
+from threading import Event, Lock
+from types import FrameType
+from typing import Any
 
 #: One report at a time.
 _printing = Lock()
+#: Suites that run, and whether they are to end.
+_running: set[subprocess.Popen[Any]] = set()
+_ending = Event()
 
 
 @dataclass(frozen=True)
@@ -44,11 +51,23 @@ def run(make: str, suite: str, alone: bool) -> Ended:
         errors="replace",
         close_fds=False,
     )
+    _running.add(process)
+    if _ending.is_set():
+        process.terminate()
     output, _ = process.communicate()
+    _running.discard(process)
     ended = Ended(suite, process.returncode, time.monotonic() - began)
     with _printing:
         print(ended if alone else f"{f' {suite} ':=^100}\n{output}{ended}", flush=True)
     return ended
+
+
+def _terminate(_: int, __: FrameType | None) -> None:
+    """End the suites that run, and begin no other one.  Each make ends what it started."""
+    _ending.set()
+    for process in [*_running]:
+        process.terminate()
+    raise KeyboardInterrupt
 
 
 def run_all(make: str, jobs: int, suites: Sequence[str]) -> list[Ended]:
@@ -67,6 +86,7 @@ def main() -> None:
     """Run the suites that the command line names."""
     make, jobs, *suites = sys.argv[1:]
     began = time.monotonic()
+    signal.signal(signal.SIGTERM, _terminate)
     done = run_all(make, int(jobs), suites)
     print(f"{' all suites ':=^100}")
     for each in sorted(done, key=lambda ended: -ended.seconds):

@@ -6,8 +6,9 @@ import os
 import signal
 from pathlib import Path
 
+import leftovers
 import pytest
-from marks import misplaced
+from marks import REAL_PARTS, misplaced
 
 try:
     from hypothesis import settings
@@ -52,10 +53,19 @@ def pytest_configure(config: pytest.Config) -> None:
 
         config.pluginmanager.register(reactor_guard)
 
+    if config.pluginmanager.hasplugin("dsession"):
+        # A process that hands tests out to others ends as by Ctrl-C: it says what has failed so far.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Every test is in a suite of the Makefile.  Raises UsageError where one is in none, or in that of others."""
+    """Every test is in a suite of the Makefile, and leaves no process.
+
+    Raises UsageError where a test is in no suite, or in that of others.
+    """
+    if any(REAL_PARTS & {mark.name for mark in item.iter_markers()} for item in items):
+        leftovers.watch()
     for item in items:
         directory = item.path.relative_to(TESTS).parts[0]
         wrong = misplaced(directory, {mark.name for mark in item.iter_markers()})

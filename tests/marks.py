@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Set
 
-__all__ = ["MARKS", "misplaced"]
+__all__ = ["MARKS", "REAL_PARTS", "misplaced"]
 
 #: The mark of the tests of a directory; make runs directories (collecting all tests takes 20 s).
 MARKS = {
@@ -16,6 +16,8 @@ MARKS = {
     "integration": "integration",
     "unit": None,
 }
+#: Marks of tests that start processes.
+REAL_PARTS = frozenset(filter(None, MARKS.values()))
 #: `make nightly` chooses its tests by this one, in all directories.
 NIGHTLY = "nightly"
 
@@ -24,7 +26,7 @@ def misplaced(directory: str, marks: Set[str]) -> str | None:
     """Say what is wrong with a test of a directory that has these marks; None if a suite runs it."""
     if directory not in MARKS:
         return f"is in tests/{directory}, which no suite of the Makefile runs; enter it there, and in tests/marks.py"
-    needed, found = MARKS[directory], marks & {*filter(None, MARKS.values())}
+    needed, found = MARKS[directory], marks & REAL_PARTS
     if NIGHTLY in marks or (needed in found if needed else not found):
         return None
     return f"is marked {', '.join(sorted(found)) or 'not at all'}; tests/{directory} has {needed or 'no mark'}"

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import leftovers
 from attrs import Factory, define
 from twisted.internet import reactor as the_reactor
 from twisted.internet.defer import Deferred
@@ -165,7 +166,7 @@ class Twistd(ProcessProtocol):
         protocol = cls()
         program = str(Path(sys.executable).with_name(script))
         own = ["--nodaemon", "--pidfile="] if script == "twistd" else []
-        reactor.spawnProcess(protocol, program, [program, *own, "icefarm-control", *flags], env={})
+        reactor.spawnProcess(protocol, program, [program, *own, "icefarm-control", *flags], env=leftovers.mark())
         return protocol
 
     def says(self, text: str) -> bool:

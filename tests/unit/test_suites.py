@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,10 +12,17 @@ from costs import cpu_seconds
 from marks import MARKS, misplaced
 from scheduling import LONG, group_of
 
+from icefarm.testing.processes.farm_process import OwnProcess
+
 SUITES = Path(__file__).parents[2] / "build_backend" / "suites.py"
-#: Stands for make: prints what it is to run, and fails where that is called so.
+#: Stands for make: prints what it is to run, fails where that is called so, and says when it is ended.
 MAKE = """#!/bin/sh
 echo "this is $2"
+if [ "$2" = endless ]; then
+    trap 'echo "$2 was ended"; exit 1' TERM
+    echo > "${0%/*}/begun"
+    while :; do sleep 0.05; done
+fi
 [ "$2" != broken ] || { echo "$2 is wrong" >&2; exit 2; }
 """
 
@@ -51,6 +59,23 @@ def test_one_after_the_other_each_prints_between_its_name_and_its_end(make: str)
     expected = ["lint", "this is lint", "lint: passed in 0 s", "broken", "this is broken", "broken is wrong"]
     assert said[:8] == [*expected, "broken: failed in 0 s", "unit"]
     assert (done.returncode, done.stderr) == (1, "failed: broken\n")
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_suites_that_are_ended_show_what_they_printed_and_no_other_one_begins(make: str, jobs: int) -> None:
+    pipe = Path(make).with_name("begun")
+    os.mkfifo(pipe)
+    begun = os.open(pipe, os.O_RDWR)
+    command = [sys.executable, str(SUITES), make, str(jobs), *["endless"] * jobs, "unit"]
+    with OwnProcess(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        for _ in range(jobs):
+            os.read(begun, 1)
+        process.terminate()
+        out, err = process.communicate(timeout=60)
+    os.close(begun)
+    assert out.count("this is endless\nendless was ended\nendless: failed in 0 s") == jobs
+    assert "this is unit" not in out
+    assert (process.returncode, err) == (1, "interrupted\n")
 
 
 def test_tests_of_a_file_stay_together_and_attacks_on_one_farm() -> None:
