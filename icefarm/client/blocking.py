@@ -126,28 +126,25 @@ class Farm(FarmFace, Blocking):
         self, plan: RunPlan, reservations: Mapping[str, ReservationRecord], items: Iterable[Item], deserted_raises: bool
     ) -> Iterator[Result]:
         engine = self._engine
-        run = engine.run(self._subject.begin, plan, reservations)
-        batch: ResultBatch = run.opening
-        feeder = _Feeder(engine, run, items)
-        following: Future[ResultBatch] | None = None
+        feeder = _Feeder(engine, self._subject, plan, reservations, items)
+        following = feeder.begin(deserted_raises)
+        done = False
         try:
             while True:
-                deserted = batch.deserted if deserted_raises else None
-                if deserted is None and not batch.done:
+                batch = engine.wait(following)
+                done, deserted = batch.done, batch.deserted if deserted_raises else None
+                if deserted is None and not done:
                     # Before the results: the boards continue while the caller handles them.
                     following = feeder.feed(batch.wanted)
                 yield from batch.results
-                if batch.done:
+                if done:
                     return
                 if deserted is not None:
                     raise deserted
-                assert following is not None
-                batch, following = engine.wait(following), None
         finally:
-            if not batch.done and engine.pid == os.getpid():
-                if following is not None:
-                    following.cancel()
-                engine.post(run.stop)
+            if not done and engine.pid == os.getpid():
+                following.cancel()
+                engine.post(feeder.stop)
 
     def _repr_html_(self) -> str:
         return html_table(("farm", "name", "experiment", "boards", "state"), [self._row()])
@@ -203,13 +200,42 @@ class Boards(ReservedBoards[Iterable[Any], Iterator[Result]], Blocking):
 
 
 class _Feeder:
-    """Pulls items in the caller's thread and hands them to the run, as many as it wants."""
+    """Pulls the items of a run in the caller's thread, and hands them over, as many as the run wants."""
 
-    def __init__(self, engine: Engine, run: EvaluationRun, items: Iterable[Item]) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        session: ClientSession,
+        plan: RunPlan,
+        reservations: Mapping[str, ReservationRecord],
+        items: Iterable[Item],
+    ) -> None:
         self._engine = engine
-        self._run = run
+        self._session = session
+        self._plan = plan
+        self._reservations = reservations
         self._items = iter(items)
         self._exhausted = False
+        #: In the engine's thread, once it has begun.
+        self._run: EvaluationRun | None = None
+
+    def begin(self, needs_boards: bool) -> Future[ResultBatch]:
+        """Begin the run with its first items, so that a few circuits need one hand-over between the threads.
+
+        The future is of the first results if there are no more items, and else of how many more the run wants; with
+        ``needs_boards``, of why it has none, if so.
+        """
+        chunk = self._pulled(min(CHUNK, self._plan.least_wanted))
+        return self._engine.submit(self._begin, chunk, self._exhausted, needs_boards)
+
+    async def _begin(self, chunk: Sequence[Item], ends: bool, needs_boards: bool) -> ResultBatch:
+        self._run = run = self._session.run(self._plan, self._reservations)
+        if needs_boards and run.opening.deserted is not None:
+            return run.opening
+        if ends:
+            return await run.exchange(chunk, ends)
+        run.feed(chunk)
+        return run.opening
 
     def feed(self, wanted: int) -> Future[ResultBatch]:
         """Hand over so many items; the future is of the next results, asked for with the last ones."""
@@ -217,12 +243,27 @@ class _Feeder:
         ends = False
         while wanted > 0 and not self._exhausted:
             if chunk:
-                self._engine.post(self._run.feed, chunk)
+                self._engine.post(self._begun.feed, chunk)
             size = min(wanted, CHUNK)
-            chunk = list(islice(self._items, size))
-            ends = self._exhausted = len(chunk) < size
+            chunk = self._pulled(size)
+            ends = self._exhausted
             wanted -= size
-        return self._engine.submit(self._run.exchange, chunk, ends)
+        return self._engine.submit(self._begun.exchange, chunk, ends)
+
+    @property
+    def _begun(self) -> EvaluationRun:
+        assert self._run is not None
+        return self._run
+
+    def _pulled(self, size: int) -> list[Item]:
+        chunk = list(islice(self._items, size))
+        self._exhausted = len(chunk) < size
+        return chunk
+
+    def stop(self) -> None:
+        """Stop the run, in the engine's thread."""
+        if self._run is not None:
+            self._run.stop()
 
 
 class ArchivedRun(RunFace, Blocking):

@@ -14,6 +14,7 @@ from twisted.internet.endpoints import HostnameEndpoint, UNIXClientEndpoint
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 
+from icefarm.concurrency.prompt.icefarm_prompt import send_string
 from icefarm.wamp.tls import FarmCertificate, TlsEndpoint
 from icefarm.wamp.url import RouterUrl
 
@@ -70,7 +71,13 @@ def factory_of(where: RouterUrl, make_session: Callable[[], Any], attempt: Conne
 
 
 class _RawSocket(WampRawSocketClientProtocol):
-    """Reports its greeting and its end also before there is a session on it, when Autobahn reports to nobody."""
+    """Reports its greeting and its end also before there is a session on it, when Autobahn reports to nobody.
+
+    A message that follows no other one closely is written at once.
+    """
+
+    def sendString(self, string: bytes) -> None:
+        send_string(self, string)
 
     def dataReceived(self, data: bytes) -> None:
         if not self._handshake_complete:

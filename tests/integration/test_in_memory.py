@@ -51,6 +51,26 @@ def test_repeats_are_as_many_values_of_one_evaluation(farm: FarmInMemory) -> Non
     assert result.measurement.options["repeats"] == 5
 
 
+def test_a_short_list_needs_one_hand_over_to_the_clients_thread(
+    farm: FarmInMemory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = farm.client()
+    with client.reserve(1, window=0.5) as boards:
+        handed, hand_over = [], client._engine.reactor.callFromThread
+
+        def noted(*call: Any) -> None:
+            if threading.current_thread() is threading.main_thread():
+                handed.append(call)
+            hand_over(*call)
+
+        monkeypatch.setattr(client._engine.reactor, "callFromThread", noted)
+        assert [result.value for result in boards.evaluate([SLOW, FAST])] == [1000, 16_000]
+        assert len(handed) <= 2
+        handed.clear()
+        assert [result.value for result in boards.evaluate([SLOW])] == [1000]
+        assert len(handed) == 1
+
+
 def test_noise_makes_the_values_of_repeats_differ() -> None:
     with FarmInMemory(boards=1, noise_ppm=10_000) as farm, farm.client().reserve(1) as boards:
         (result,) = boards.evaluate([FAST], options={"repeats": 20})

@@ -87,6 +87,8 @@ class Boards:
     def follow(self, _: Any) -> list[str]:
         return []
 
+    def flush(self) -> None: ...
+
     def unfollow(self, user: Any) -> None: ...
 
 

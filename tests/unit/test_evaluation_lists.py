@@ -334,6 +334,15 @@ def test_a_result_waits_for_others_while_its_own_board_has_work_left() -> None:
     assert [each["call"] for each in answers[0]["results"]] == [0, 1]
 
 
+def test_a_result_with_no_other_one_in_progress_leaves_without_a_turn_of_the_reactor() -> None:
+    clock, board = Clock(), Slow()
+    lists = EvaluationLists(clock, {"A": board})
+    answers = run(lists.handle(Caller("alice", 1, "client"), ([{"call": 1, "serial": "A"}],), {}))
+    board.finish()
+    assert [each["call"] for each in answers[0]["results"]] == [1]
+    assert clock.getDelayedCalls() == []
+
+
 # ------------------------------------------------------------------------------------------------ at the client
 
 
@@ -424,6 +433,18 @@ def test_a_client_asks_a_worker_that_can_for_brief_results_and_completes_them() 
     assert [told["brief"] for told, _ in sender.bus.lists] == [True]
     sender.answer(0, {"call": 1, "measurement": {"value": 5}})
     assert outcome == [{"value": 5, "evaluation_id": None, "serial": "A"}]
+
+
+def test_what_is_to_be_sent_is_sent_once_when_nothing_is_added_to_it() -> None:
+    sender = Sender()
+    sender.send()
+    for _ in range(2):
+        run(sender.lists.evaluate(LEASE, {"bitstream": b""}, 30.0))
+    sender.lists.flush()
+    assert sender.told[-1] == ([2, 3], False)
+    sender.clock.advance(0)
+    sender.lists.flush()
+    assert len(sender.told) == 2
 
 
 def test_an_answer_that_names_no_call_has_all_of_them_called_for_alone() -> None:

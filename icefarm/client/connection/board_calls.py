@@ -298,6 +298,11 @@ class BoardCalls:
         except IcefarmError as error:
             _log.debug("board {board} carries out what it has: {error}", board=lease.record.serial, error=error)
 
+    def flush(self) -> None:
+        """Send what was to be sent to workers in this turn: nothing is added to it."""
+        for worker in self._workers.values():
+            worker.flush()
+
     def _call_ended(self, serial: str) -> None:
         self._calls[serial] -= 1
         if serial in self.retiring:

@@ -93,8 +93,6 @@ class EvaluationRun:
     #: The look-up in the archive that is on its way, and why one failed.
     _looking: Deferred[None] | None = field(init=False, default=None)
     _trouble: IcefarmError | None = field(init=False, default=None)
-    #: What it takes before any result, as a batch.
-    opening: ResultBatch = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         plan, away = self._plan, self._boards.follow(self)
@@ -104,9 +102,15 @@ class EvaluationRun:
             dispatch.board_away(serial)
         for serial in self._boards.retiring:
             dispatch.retire(serial)
-        work_left = dispatch.work_left()
-        wanted = work_left.wanted if self._resumption is None else self._resumption.wanted(work_left.wanted)
-        self.opening = ResultBatch((), wanted, False, None if work_left.boards else no_board_left())
+
+    @property
+    def opening(self) -> ResultBatch:
+        """What it takes before any result, as a batch."""
+        work_left = self._dispatch.work_left()
+        return ResultBatch((), self._wanted(work_left), False, None if work_left.boards else no_board_left())
+
+    def _wanted(self, work_left: WorkLeft) -> int:
+        return work_left.wanted if self._resumption is None else self._resumption.wanted(work_left.wanted)
 
     @property
     def boards(self) -> list[str]:
@@ -115,14 +119,16 @@ class EvaluationRun:
 
     def feed(self, items: Iterable[Item], last: bool = False) -> None:
         """Take items; ``last`` says that these are the last."""
-        if self._over:
-            return
+        if not self._over:
+            self._take_in(items, last)
+            self._stir()
+
+    def _take_in(self, items: Iterable[Item], last: bool) -> None:
         if self._resumption is None:
             self._answered(self._dispatch.feed(items, last=last))
         else:
             self._resumption.add(items, last)
             self._look_up(self._resumption)
-        self._stir()
 
     def _look_up(self, resumption: Resumption) -> None:
         if self._looking is None and self._trouble is None:
@@ -156,19 +162,25 @@ class EvaluationRun:
         self._stir()
 
     def exchange(self, items: Sequence[Item], last: bool) -> Deferred[ResultBatch]:
-        """Take items, and return the next batch, as `feed` and `take` do."""
-        if items or last:
-            self.feed(items, last)
-        return self.take()
+        """Take items, send them at once, and return the next batch, as `take` does."""
+        if not self._over and (items or last):
+            self._take_in(items, last)
+        taker = self._expected()
+        self._look_now()
+        return taker
 
     def take(self) -> Deferred[ResultBatch]:
         """Return the next batch, as soon as there is a result, or nothing to do without more items."""
+        taker = self._expected()
+        self._stir()
+        return taker
+
+    def _expected(self) -> Deferred[ResultBatch]:
         taker: Deferred[ResultBatch] = Deferred(self._forget)
         if self._over:
             taker.errback(LinkLost("the run is over"))
-            return taker
-        self._taker = taker
-        self._stir()
+        else:
+            self._taker = taker
         return taker
 
     def add_board(self, serial: str, group: str) -> None:
@@ -246,11 +258,20 @@ class EvaluationRun:
         if self._wake is None and not self._over:
             self._wake = self._clock.callLater(0, self._look)
 
+    def _look_now(self) -> None:
+        """Schedule without waiting for the others of this turn: nothing else arrives with it."""
+        if self._wake is not None:
+            self._wake.cancel()
+        if not self._over:
+            self._look()
+
     def _look(self) -> None:
         self._wake = None
         sendings = self._dispatch.sendable()
         for sending in sendings:
             self._send(sending)
+        if sendings:
+            self._boards.flush()
         if self._taker is None or (sendings and not self._results and self._trouble is None):
             return
         if self._trouble is not None and not self._results:
@@ -272,7 +293,7 @@ class EvaluationRun:
         """Give the taker all results so far."""
         (taker, self._taker), (results, self._results) = (self._taker, None), (self._results, [])
         deserted = None if work_left.boards else no_board_left(self._dispatch.last_loss)
-        wanted = work_left.wanted if self._resumption is None else self._resumption.wanted(work_left.wanted)
+        wanted = self._wanted(work_left)
         if work_left.done:
             self._finish()
         elif self._notes is not None:
@@ -320,7 +341,10 @@ class EvaluationRun:
             return
         self._answered(self._dispatch.succeeded(sending, measured))
         self._worked(sending.serial)
-        self._stir()
+        if self._dispatch.idle:
+            self._look_now()
+        else:
+            self._stir()
 
     def _failed(self, failure: Failure, sending: Sending) -> None:
         """Answer an item, or send it elsewhere; also one whose call was cancelled, or failed through a bug."""

@@ -166,6 +166,12 @@ class WorkerLists:
         if self._flush is None:
             self._flush = self._clock.callLater(0, self._send)
 
+    def flush(self) -> None:
+        """Send what was to be sent in this turn."""
+        if self._flush is not None:
+            self._flush.cancel()
+            self._send()
+
     def _send(self) -> None:
         self._flush = None
         unsent, self._unsent = self._unsent, {}

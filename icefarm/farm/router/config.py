@@ -17,6 +17,7 @@ from typing import Any
 from attrs import Factory, frozen
 from twisted.internet.endpoints import quoteStringArgument
 
+from icefarm.concurrency import prompt
 from icefarm.contract import (
     AUTHORIZER,
     REALM,
@@ -42,6 +43,8 @@ MESSAGE_LIMIT = 2 * 1024 * 1024
 HANDSHAKE_LIMIT = 10_000
 #: Where the endpoint is that guards the public port; the router's process imports it from there.
 INSIDE = Path(__file__).parent / "inside"
+#: The same code as in clients and workers, to write messages.
+PROMPT = Path(prompt.__file__).parent
 
 #: Web pages that may open a WebSocket if sign-in needs no token: those of this host, also through a tunnel that ends at
 #: another port. Programs send no Origin and are not affected.
@@ -85,7 +88,7 @@ def configuration(config: RouterConfig) -> dict[str, Any]:
     router = {
         "type": "router",
         "id": "icefarm_router",
-        "options": {"pythonpath": [str(INSIDE)]},
+        "options": {"pythonpath": [str(INSIDE), str(PROMPT)]},
         "realms": [{"name": REALM, "roles": [_role(role, grants) for role, grants in permissions().items()]}],
         # Crossbar starts them in this order: when the public port is open, the whole router is ready.
         "transports": [_control_transport(config), *_local_transport(config), _public_transport(config)],

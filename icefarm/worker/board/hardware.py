@@ -14,6 +14,7 @@ from twisted.internet.error import ConnectionDone
 from twisted.internet.serialport import SerialPort
 from twisted.python.failure import Failure
 
+from icefarm.concurrency.prompt.icefarm_prompt import rest_of
 from icefarm.worker.flash.flasher import Loading
 from icefarm.worker.flash.hub_power import HubPower
 
@@ -50,9 +51,13 @@ class Hardware(Protocol):
 
 
 class _OpenPort(SerialPort):
-    """A serial port that closes at once, in whatever state the other end is."""
+    """A serial port that writes at once, and closes at once, in whatever state the other end is."""
 
     _gone = False
+
+    def write(self, data: bytes) -> None:
+        """Write what the port takes; the rest follows when it takes more."""
+        super().write(rest_of(self, data))
 
     def loseConnection(self, _connDone: Any = None) -> None:
         """Close without waiting for unwritten data: a board that does not read would block that forever."""

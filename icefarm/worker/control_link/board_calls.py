@@ -121,9 +121,12 @@ class _Outbox:
             self._caller = None
 
     def schedule(self) -> None:
-        """Answer when the list is due, but first handle all that arrived together."""
+        """Answer when the list is due, but first handle all that arrived together, if anything else can arrive."""
         delay = self._delay()
         if self._caller is None or delay is None:
+            return
+        if self.running == 0:
+            self._answer()
             return
         if self._timer is not None:
             if self._timer.getTime() <= self._clock.seconds() + delay:
@@ -147,6 +150,9 @@ class _Outbox:
 
     def _answer(self) -> None:
         waiting, self._caller = self._caller, None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         if waiting is not None:
             waiting.callback(self.take())
 

@@ -1,0 +1,45 @@
+"""Writes at once what a transport takes, instead of in the reactor's next turn.
+
+Twisted gathers what is written in one turn, asks the kernel when the transport takes it, and writes it in the next
+turn.  For a message that is alone that is a turn and three system calls more than to write it: a quarter of the time of
+an evaluation that is alone, since its messages pass six transports.
+"""
+
+from __future__ import annotations
+
+from time import monotonic
+from typing import Any
+
+from twisted.internet.abstract import FileDescriptor
+
+__all__ = ["APART", "rest_of", "send_string"]
+
+#: Seconds from one message to the next from which on each is written at once; closer ones are gathered, which costs
+#: less where there are many.
+APART = 0.001
+
+
+def rest_of(transport: Any, data: bytes) -> bytes:
+    """Write as much of ``data`` as a transport takes at once; return the rest, which is to be written as usual.
+
+    Nothing is written where earlier data waits, or where the transport is no descriptor, as with TLS.
+    """
+    if not isinstance(transport, FileDescriptor) or not transport.connected or transport.disconnecting:
+        return data
+    if transport.dataBuffer or transport._tempDataLen:
+        return data
+    written = transport.writeSomeData(data)
+    # Of an error, which is no number, the reactor hears as it writes the rest.
+    return data[written:] if isinstance(written, int) and written > 0 else data
+
+
+def send_string(protocol: Any, string: bytes) -> None:
+    """Send a message over RawSocket: the method ``sendString`` of a protocol."""
+    now = monotonic()
+    apart = now - getattr(protocol, "_sent_at", 0.0) >= APART
+    protocol._sent_at = now
+    data = len(string).to_bytes(4) + string
+    if apart:
+        data = rest_of(protocol.transport, data)
+    if data:
+        protocol.transport.write(data)
