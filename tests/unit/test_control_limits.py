@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred
 from icefarm.bus import Caller
 from icefarm.contract import Role, control_procedure
 from icefarm.control.rpc.pacing import REFUSED, SAVED
-from icefarm.control.sessions.limits import AccountLimits, FarmLimits, checked_limits, parse_limits
+from icefarm.control.sessions.limits import AccountLimits, FarmLimits, checked_limits, limits_text, parse_limits
 from icefarm.control.sessions.sign_in.authenticator import SignInPolicy
 from icefarm.control.sessions.sign_in.tokens import token_hash
 from icefarm.control.sessions.tracker import BARRED
@@ -331,3 +331,62 @@ def test_a_limit_that_is_reached_says_what_the_account_has_and_asks_for() -> Non
 def test_an_unknown_limit_is_refused_with_those_that_there_are() -> None:
     with pytest.raises(InvalidArgument, match=r"there is no limit 'bords'; there are .*boards, "):
         checked_limits({"bords": 3})
+
+
+@pytest.mark.parametrize("boards", [10_000, 0.5, 1])
+def test_a_limit_within_its_bounds_is_taken_as_it_is(boards: float) -> None:
+    assert checked_limits({"boards": boards, "queue": 3}) == {"boards": boards, "queue": 3}
+
+
+@pytest.mark.parametrize("boards", [0, -1, 10_001, math.nan, math.inf])
+def test_a_limit_out_of_its_bounds_is_refused_with_them(boards: float) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        checked_limits({"queue": 3, "boards": boards})
+    assert caught.value.message == f"the limit boards must be above 0 and at most 10000, not {boards!r}"
+
+
+def test_limits_are_written_as_they_are_read() -> None:
+    assert parse_limits("boards=8") == {"boards": 8.0}
+    given = parse_limits(" boards=8, rate = 0.5 ,seconds=1e6")
+    assert given == {"boards": 8.0, "rate": 0.5, "seconds": 1e6}
+    assert limits_text({**given, "queue": None}) == "boards=8, rate=0.5, seconds=1e+06, queue=default"
+    with pytest.raises(InvalidArgument, match=r"^must be NAME=NUMBER, several with commas between, not 'boards:8'$"):
+        parse_limits("boards:8")
+
+
+def test_an_account_has_the_limits_that_were_set_for_it_and_else_those_of_the_farm() -> None:
+    limits = FarmLimits(AccountLimits(boards=4, queue=7), {"ada": {"boards": 9}, "bob": {}})
+    assert [limits.of(each).boards for each in ("ada", "ada/laptop", "bob", "eve/ada")] == [9, 9, 4, 4]
+    assert limits.of("ada").queue == 7
+
+
+def test_the_error_of_a_limit_has_the_account_the_limit_and_its_value() -> None:
+    limits = FarmLimits(AccountLimits(sessions=2, seconds=60))
+    with pytest.raises(LimitReached) as caught:
+        limits.check("ada/laptop", "sessions", 2)
+    assert caught.value.message == (
+        "account 'ada' has 2 of at most 2 sessions signed in; an operator sets the limit: icefarm account limits "
+        "ACCOUNT sessions=N"
+    )
+    assert caught.value.fields == {"account": "ada", "limit": "sessions", "most": 2}
+    with pytest.raises(LimitReached) as caught:
+        limits.check_seconds("ada/laptop", "seconds", 61)
+    assert caught.value.message == (
+        "account 'ada' may ask for at most 60 seconds of a reservation or an extension, not 61; an operator sets the "
+        "limit: icefarm account limits ACCOUNT seconds=N"
+    )
+    assert caught.value.fields == {"account": "ada", "limit": "seconds", "most": 60}
+    limits.check_seconds("ada", "seconds", 60)
+
+
+def test_each_part_of_a_request_has_its_limit_and_one_that_it_leaves_out_has_none() -> None:
+    limits = FarmLimits(AccountLimits(seconds=60, grace=30, priority=5, boards=2))
+    limits.check_request("ada", 60, None, None, boards=2)
+    limits.check_request("ada", 60, 30, 5, boards=2)
+    beyond: dict[str, tuple[float, float, float, int]] = {
+        "seconds": (61, 30, 5, 2), "grace": (60, 31, 5, 2), "priority": (60, 30, 6, 2), "boards": (60, 30, 5, 3),
+    }  # fmt: skip
+    for name, request in beyond.items():
+        with pytest.raises(LimitReached) as caught:
+            limits.check_request("ada", *request)
+        assert caught.value.fields["limit"] == name

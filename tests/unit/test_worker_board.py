@@ -15,7 +15,17 @@ from icefarm.testing.memory.boards import MemoryBoard, MemoryHardware
 from icefarm.worker.protocol.board_client import ASK_LIMIT, BoardClient
 from icefarm.worker.protocol.frames import FrameType, encode
 from icefarm.worker.protocol.health import Outcome, Tally
-from icefarm.worker.protocol.pipeline import EVALUATION_MARGIN, RESENDS, STRIKES, BoardUnusable, Refused
+from icefarm.worker.protocol.messages import Failure as Failed
+from icefarm.worker.protocol.pipeline import (
+    EVALUATION_MARGIN,
+    RESENDS,
+    STRIKES,
+    BoardUnusable,
+    ParametersRefused,
+    Refused,
+    TakenBack,
+    Unsupported,
+)
 
 CIRCUIT = Circuit(b"packed", True, 104_090, "00" * 32)
 #: Of pulse_count: a window of a second, once.
@@ -82,8 +92,14 @@ class Bench:
         self.result(self.board.hello())
         self.peer.asked.clear()
 
-    def evaluate(self, *, overlap: bool = True, window: float = 1.0) -> Deferred[Any]:
-        return self.board.pipeline.evaluate(CIRCUIT, PARAMETERS, window, overlap)
+    def evaluate(self, *, overlap: bool = True, window: float = 1.0, key: str | None = None) -> Deferred[Any]:
+        return self.board.pipeline.evaluate(CIRCUIT, PARAMETERS, window, overlap, key)
+
+    def refuse(self, place: int, code: int, text: str = "") -> None:
+        """Have the board refuse an evaluation that it has; 0: the one in progress."""
+        refused = self.peer.evaluating.pop(place)
+        self.peer.say(encode(FrameType.FAILED, refused.id, struct.pack("<H", code) + text.encode()))
+        self.settle()
 
     def settle(self) -> None:
         for _ in range(20):
@@ -289,6 +305,212 @@ def test_a_board_that_fails_one_evaluation_after_the_other_is_to_blame(bench: Be
     bench.settle()
     assert len(bench.failed) == 1
     assert len(failures) == STRIKES
+
+
+# ------------------------------------------------------------------------------------------ what comes of an evaluation
+
+
+def test_an_answer_says_when_the_evaluation_was_sent_and_answered_and_where_it_ran(patient: Bench) -> None:
+    patient.clock.advance(10.0)
+    answer = patient.evaluate()
+    patient.clock.advance(1.5)
+    patient.peer.finish()
+    found = patient.result(answer)
+    assert (found.started_at, found.ended_at) == (10.0, 11.5)
+    assert (found.usb_bytes_in_window, found.origin) == (0, "measured")
+
+
+@pytest.mark.parametrize(
+    ("code", "error"),
+    [
+        (Failed.BAD_PARAMETERS, ParametersRefused),
+        (Failed.NOT_SUPPORTED, Unsupported),
+        (Failed.NOT_MEASURED, Refused),
+    ],
+)
+def test_a_refusal_has_the_type_of_its_reason_and_the_words_of_the_board(
+    patient: Bench, code: Failed, error: type[Refused]
+) -> None:
+    answer = patient.evaluate()
+    patient.refuse(0, code, "not that")
+    with pytest.raises(Refused, match=rf"^the board refused the evaluation \({code.name.lower()}: not that\)$") as one:
+        patient.result(answer)
+    assert type(one.value) is error
+
+
+def test_a_second_failure_of_the_fpga_says_what_happened(bench: Bench) -> None:
+    bench.peer.faults.add("cdone")
+    with pytest.raises(Refused, match=r"^the board could not carry out the evaluation \(cdone\)$"):
+        bench.result(bench.evaluate())
+    assert bench.retries == 1
+
+
+def test_an_evaluation_that_the_board_did_not_take_names_the_code(patient: Bench) -> None:
+    answer = patient.evaluate()
+    patient.peer.say(encode(FrameType.NAK, patient.peer.evaluating.pop().id, bytes([2, 3])))
+    with pytest.raises(Refused, match=r"^the board did not take the evaluation \(NAK 2\)$"):
+        patient.result(answer)
+
+
+def test_the_next_evaluation_is_sent_whatever_became_of_the_one_before(patient: Bench) -> None:
+    def board_ends_one(how: str) -> None:
+        match how:
+            case "result":
+                patient.peer.finish()
+            case "refused":
+                patient.refuse(0, Failed.BAD_PARAMETERS)
+            case "nak":
+                patient.peer.say(encode(FrameType.NAK, patient.peer.evaluating.pop(0).id, bytes([2, 3])))
+            case "cdone":
+                patient.refuse(0, Failed.CDONE)
+                patient.refuse(-1, Failed.CDONE)
+        patient.settle()
+
+    for how in ("result", "refused", "nak", "cdone"):
+        first, second = patient.evaluate(overlap=False), patient.evaluate(overlap=False)
+        swallow(first)
+        patient.settle()
+        board_ends_one(how)
+        assert first.called, how
+        patient.peer.finish()
+        assert patient.result(second).window_us == 1_000_000
+    assert patient.failed == []
+
+
+def test_failures_of_the_fpga_in_a_row_are_the_boards_and_a_result_begins_a_new_row(patient: Bench) -> None:
+    for _ in range(2):
+        for _ in range((STRIKES - 1) // 2):
+            swallow(patient.evaluate())
+            for _ in range(2):
+                patient.refuse(0, Failed.WATCHDOG)
+        lone = patient.evaluate()
+        patient.refuse(0, Failed.WATCHDOG)
+        patient.peer.finish()
+        patient.result(lone)
+    assert patient.failed == []
+
+
+@pytest.mark.parametrize("code", [Failed.CDONE, Failed.WATCHDOG])
+def test_a_board_that_is_given_up_says_what_it_fails_with_and_whether_its_fpga_takes_nothing(
+    patient: Bench, code: Failed
+) -> None:
+    failures = swallow(*(patient.evaluate() for _ in range(STRIKES)))
+    while not patient.failed:
+        patient.refuse(0, code)
+    assert patient.failed == [f"fails one evaluation after the other ({code.name.lower()})"]
+    assert patient.board.pipeline.load_failed is (code == Failed.CDONE)
+    assert [failure.type for failure in failures].count(BoardUnusable) == len(failures) - 1
+
+
+def test_a_board_that_was_given_up_gets_nothing_and_says_why(patient: Bench) -> None:
+    patient.board.close("was restarted")
+    patient.peer.asked.clear()
+    with pytest.raises(BoardUnusable, match=r"^was restarted$"):
+        patient.result(patient.evaluate())
+    assert patient.peer.asked == []
+
+
+# ---------------------------------------------------------------------------------------------------------- time limits
+
+
+def test_the_time_limit_goes_over_to_the_next_evaluation_when_the_first_one_is_refused(patient: Bench) -> None:
+    swallow(patient.evaluate(window=1.0), patient.evaluate(window=3.0))
+    patient.clock.advance(2.0)
+    patient.refuse(0, Failed.BAD_PARAMETERS)
+    patient.clock.advance(3.0 + EVALUATION_MARGIN - 0.1)
+    assert patient.failed == []
+    patient.clock.advance(0.2)
+    assert patient.failed == ["does not answer"]
+
+
+def test_a_refusal_of_a_later_evaluation_does_not_prolong_the_first_one(patient: Bench) -> None:
+    swallow(patient.evaluate(window=1.0), patient.evaluate(window=1.0))
+    patient.clock.advance(2.0)
+    patient.refuse(1, Failed.BAD_PARAMETERS)
+    patient.clock.advance(1.0 + EVALUATION_MARGIN - 2.0 + 0.1)
+    assert patient.failed == ["does not answer"]
+
+
+def test_a_short_evaluation_after_a_long_one_is_noticed_at_its_own_limit(patient: Bench) -> None:
+    swallow(patient.evaluate(window=60.0))
+    patient.peer.finish()
+    patient.settle()
+    swallow(patient.evaluate(window=1.0))
+    patient.clock.advance(1.0 + EVALUATION_MARGIN + 0.1)
+    assert patient.failed == ["does not answer"]
+
+
+def test_an_evaluation_that_is_sent_again_has_its_whole_time(patient: Bench) -> None:
+    swallow(patient.evaluate())
+    patient.clock.advance(3.0)
+    patient.peer.evaluating.clear()
+    patient.peer.say(b"\x00garbage")
+    patient.settle()
+    patient.clock.advance(1.0 + EVALUATION_MARGIN - 0.1)
+    assert patient.failed == []
+    patient.clock.advance(0.2)
+    assert patient.failed == ["does not answer"]
+
+
+def test_a_board_with_nothing_to_do_has_no_limit(patient: Bench) -> None:
+    answer = patient.evaluate()
+    patient.peer.finish()
+    patient.result(answer)
+    patient.clock.advance(100.0)
+    assert (patient.failed, patient.timeouts) == ([], 0)
+    patient.peer.say(b"\x00garbage")
+    patient.settle()
+    assert (patient.failed, patient.retries) == ([], 0)
+
+
+# -------------------------------------------------------------------------------------- evaluations that are taken back
+
+
+def test_what_is_taken_back_is_cancelled_once_and_what_nobody_named_goes_on(patient: Bench) -> None:
+    running, buffered, waiting, other = (patient.evaluate(key=key) for key in ("a", "b", "c", "d"))
+    failures = swallow(buffered, waiting)
+    for _ in range(2):
+        patient.board.pipeline.take_back({"a", "b", "c"})
+    # At once: it was not sent.
+    assert [failure.type for failure in failures] == [TakenBack]
+    patient.settle()
+    assert [failure.type for failure in failures] == [TakenBack] * 2
+    assert patient.peer.asked.count(FrameType.CANCEL) == 1
+    for one in (running, other):
+        patient.peer.finish()
+        patient.result(one)
+    assert (patient.retries, patient.failed) == (0, [])
+
+
+def test_a_cancelled_evaluation_that_was_on_its_way_already_ends_as_if_nobody_had_asked(patient: Bench) -> None:
+    first, second = patient.evaluate(key="a"), patient.evaluate(key="b")
+    for _ in range(2):
+        patient.peer.finish()
+    patient.board.pipeline.take_back({"b"})
+    assert [patient.result(each).sequence for each in (first, second)] == [1, 2]
+
+
+def test_a_cancelled_evaluation_whose_answer_was_damaged_is_not_sent_again(patient: Bench) -> None:
+    failures = swallow(patient.evaluate(key="a"), patient.evaluate(key="b"))
+    patient.peer.garble = 1
+    patient.board.pipeline.take_back({"b"})
+    patient.settle()
+    patient.peer.finish()
+    patient.settle()
+    assert [failure.type for failure in failures] == [TakenBack]
+    assert patient.peer.asked.count(FrameType.EVALUATE) <= 3
+
+
+def test_a_cancelled_evaluation_that_fails_in_the_fpga_is_not_tried_once_more(patient: Bench) -> None:
+    failures = swallow(patient.evaluate(key="a"), patient.evaluate(key="b"))
+    begun = patient.peer.evaluating[1]
+    patient.peer.finish()
+    patient.board.pipeline.take_back({"b"})
+    patient.peer.evaluating = []
+    patient.peer.say(encode(FrameType.FAILED, begun.id, struct.pack("<H", Failed.WATCHDOG)))
+    patient.settle()
+    assert [failure.type for failure in failures] == [TakenBack]
+    assert patient.peer.asked.count(FrameType.EVALUATE) == 2
 
 
 def test_an_application_message_gets_its_reply(bench: Bench) -> None:
