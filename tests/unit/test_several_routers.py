@@ -157,6 +157,30 @@ def test_boards_of_a_router_that_is_lost_are_offline_until_it_is_back(world: Mem
     assert call(world, watcher, "available")["serials"] == [A, B, C]
 
 
+def metrics(world: MemoryWorld) -> dict[str, float]:
+    text, _ = done(world, world.farm.control.metrics_page(), 1.0)
+    lines = (line.rpartition(" ") for line in text.decode().splitlines() if not line.startswith("#"))
+    return {name: float(value) for name, _, value in lines}
+
+
+def test_metrics_say_of_each_router_whether_it_is_up_and_how_many_are_there(world: MemoryWorld) -> None:
+    evaluate(world, world.clients[0], reserve(world, world.clients[0], 3), 6)
+    found = metrics(world)
+    for router in (ONE, TWO):
+        assert found[f'icefarm_router_up{{router="{router}"}}'] == 1
+        assert found[f'icefarm_sessions{{role="client",router="{router}"}}'] == 1
+        assert found[f'icefarm_sessions{{role="worker",router="{router}"}}'] == 1
+    world.farm.routers[TWO].stop()
+    world.pass_time(1.0)
+    found = metrics(world)
+    assert (found[f'icefarm_router_up{{router="{ONE}"}}'], found[f'icefarm_router_up{{router="{TWO}"}}']) == (1, 0)
+    assert found["icefarm_router_connected"] == 1
+    assert f'icefarm_sessions{{role="client",router="{TWO}"}}' not in found
+    world.farm.routers[TWO].start()
+    world.pass_time(5.0)
+    assert metrics(world)[f'icefarm_router_sessions_total{{router="{TWO}"}}'] == 2
+
+
 def test_a_reservation_of_a_router_that_is_lost_has_the_workers_grace(world: MemoryWorld) -> None:
     (ada,) = world.clients
     reserve(world, ada, 3, seconds=3600.0)

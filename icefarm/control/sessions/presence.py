@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from enum import StrEnum
 
@@ -20,6 +21,7 @@ __all__ = [
     "count_of",
     "predecessors",
     "rival",
+    "sessions_by_role",
 ]
 
 #: Clients and operators share what they hold: a reservation is the name's, not the role's.
@@ -138,3 +140,9 @@ def count_of(state: Presence, account: str, role: Role | None, name: str) -> int
     names = {(session.role, session.name) for session in state.sessions.values()}
     names |= {(its, other) for its, other, _ in state.admissions}
     return sum(account_of(other) == account and (its, other) != (role, name) for its, other in names)
+
+
+def sessions_by_role(state: Presence, router: str) -> dict[str, int]:
+    """Return how many sessions there are at a router, by role."""
+    here = Counter(str(session.role) for session in state.sessions.values() if session.router == router)
+    return {str(role): here[str(role)] for role in (Role.CLIENT, Role.OPERATOR, Role.WORKER)}

@@ -257,7 +257,9 @@ class ReferencesMeasured:
 
 @frozen
 class RouterJoined:
-    """Control began a session at the router."""
+    """Control began a session at a router, which has no name where it is the farm's only one."""
+
+    router: str = ""
 
 
 @frozen

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from attrs import Factory, define
+from attrs import Factory, define, frozen
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric, SummaryMetricFamily
 from prometheus_client.registry import Collector
@@ -27,17 +27,29 @@ from icefarm.control.telemetry.events import (
     WorkerIntroduced,
 )
 
-__all__ = ["FarmSnapshot", "Metrics"]
+__all__ = ["FarmSnapshot", "Metrics", "RouterSnapshot"]
 
 #: Upper bounds of the histogram of waits, seconds: from a board that is being flashed to a night.
 WAITS = (1, 5, 15, 60, 300, 900, 3600, 4 * 3600, 12 * 3600)
+
+
+@frozen
+class RouterSnapshot:
+    """A router as control sees it."""
+
+    #: The URL at which clients reach it; empty for a farm's only one.
+    name: str
+    #: Whether control is connected to it.
+    up: bool
+    #: The sessions there, by role.
+    sessions: Mapping[str, int] = Factory(dict)
 
 
 @define
 class FarmSnapshot:
     """The state at a scrape; without workers and boards while the database is away."""
 
-    connected: bool
+    routers: Sequence[RouterSnapshot]
     database: bool
     workers: list[WorkerRecord] = Factory(list)
     devices: list[DeviceRecord] = Factory(list)
@@ -71,7 +83,8 @@ class Metrics:
     _archived: Counter[str] = Factory(Counter)
     _spools: dict[str, int] = Factory(dict)
     _lost: dict[str, int] = Factory(dict)
-    _sessions: int = 0
+    #: Sessions of control, by router.
+    _sessions: Counter[str] = Factory(Counter)
     _flashes: _Sum = Factory(_Sum)
     #: Readings of reference circuits, and the seconds for which boards were lent for them.
     _references: _Sum = Factory(_Sum)
@@ -112,8 +125,8 @@ class Metrics:
                 self._references.add(readings, seconds)
             case MeasurementsArchived():
                 self._count_archived(event)
-            case RouterJoined():
-                self._sessions += 1
+            case RouterJoined(router):
+                self._sessions[router] += 1
 
     def _count_work(self, done: BoardReading) -> None:
         kind = done.kind or "none"
@@ -157,9 +170,7 @@ class Metrics:
 
     def _of_farm(self, farm: FarmSnapshot) -> Iterator[Metric]:
         yield _gauges("icefarm_info", "The version of control.", ["version"], {(__version__,): 1})
-        yield _gauges(
-            "icefarm_router_connected", "1 while control is connected to the router.", [], {(): farm.connected}
-        )
+        yield from _of_routers(farm.routers)
         yield _gauges("icefarm_database_connected", "1 while the database answers.", [], {(): farm.database})
         if not farm.database:
             return
@@ -200,8 +211,9 @@ class Metrics:
         words = "A measurement, from sending the bitstream to the result."
         yield _summaries("icefarm_evaluation_seconds", words, ["kind"], measurements)
         yield from self._of_archive()
-        words = "Sessions of control at the router: 1 plus its reconnects."
-        yield _counters("icefarm_router_sessions", words, [], {(): self._sessions})
+        words = "Sessions of control at a router: 1 plus its reconnects."
+        joined = {(router,): count for router, count in self._sessions.items()}
+        yield _counters("icefarm_router_sessions", words, ["router"], joined)
         hellos = {(worker,): count for worker, count in self._hellos.items()}
         yield _counters("icefarm_worker_hellos", "Hellos of workers: 1 plus their reconnects.", ["worker"], hellos)
         words = "Sign-in attempts, by role and outcome, including reconnects of clients."
@@ -226,6 +238,16 @@ class _Families(Collector):
 
     def collect(self) -> Iterator[Metric]:
         yield from self.families
+
+
+def _of_routers(routers: Sequence[RouterSnapshot]) -> Iterator[Metric]:
+    connected = any(router.up for router in routers)
+    yield _gauges("icefarm_router_connected", "1 while control is connected to a router.", [], {(): connected})
+    up = {(router.name,): router.up for router in routers}
+    yield _gauges("icefarm_router_up", "1 while control is connected to this router.", ["router"], up)
+    sessions = {(router.name, role): count for router in routers for role, count in router.sessions.items()}
+    words = "Sessions of clients, operators and workers at a router."
+    yield _gauges("icefarm_sessions", words, ["router", "role"], sessions)
 
 
 # The keys of values are tuples of as many texts as there are labels.

@@ -22,6 +22,7 @@ from icefarm.contract import AUTHENTICATOR, AUTHORIZER, BOARDS, DeviceRecord, Wo
 from icefarm.control.archive.interface import Archive
 from icefarm.control.rpc.elsewhere import BoardsElsewhere
 from icefarm.control.sessions.liveness import ROUTER_PATIENCE
+from icefarm.control.sessions.presence import sessions_by_role
 from icefarm.control.sessions.revocation import RevocationWatch
 from icefarm.control.sessions.routers import ONLY
 from icefarm.control.sessions.sign_in.authenticator import Authenticator
@@ -32,7 +33,7 @@ from icefarm.control.sessions.sign_in.operator_token import FILE_NAME, ensure_op
 from icefarm.control.storage.history import History
 from icefarm.control.storage.interface import Store
 from icefarm.control.telemetry.events import RouterJoined, SignInAnswered
-from icefarm.control.telemetry.metrics import FarmSnapshot
+from icefarm.control.telemetry.metrics import FarmSnapshot, RouterSnapshot
 from icefarm.control.wiring.assembly import assemble, handlers
 from icefarm.control.wiring.settings import ControlSettings
 from icefarm.errors import IcefarmError, NotAuthorized
@@ -113,7 +114,7 @@ class Control(Service):
         # Last: everything is in place before the first sign-in.
         await bus.register(AUTHENTICATOR, _at(router, self._sign_in), replace=replace)
         self._refusals.pop(router, None)
-        self.parts.publisher.publish(RouterJoined())
+        self.parts.publisher.publish(RouterJoined(router))
         self.parts.recorder.start()
         self.revocation.start()
         if self.issued is not None:
@@ -163,12 +164,20 @@ class Control(Service):
 
     async def metrics_page(self) -> tuple[bytes, str]:
         """Return the metrics in Prometheus' text format, and its media type."""
-        connected, queue = self.is_connected(), self.parts.queue.records()
+        routers, queue = self._routers(), self.parts.queue.records()
         try:
             workers, devices = await self.overview()
         except IcefarmError:
-            return self.parts.metrics.text(FarmSnapshot(connected, database=False))
-        return self.parts.metrics.text(FarmSnapshot(connected, True, workers, devices, queue))
+            return self.parts.metrics.text(FarmSnapshot(routers, database=False))
+        return self.parts.metrics.text(FarmSnapshot(routers, True, workers, devices, queue))
+
+    def _routers(self) -> list[RouterSnapshot]:
+        """Return the routers; of one that is out of reach, nobody knows the sessions."""
+        buses, state = self.parts.routers.buses, self.sessions.state
+        return [
+            RouterSnapshot(router, router in buses, sessions_by_role(state, router) if router in buses else {})
+            for router in self.settings.routers
+        ]
 
     async def perform(self, caller: Caller, name: str, arguments: Mapping[str, Any]) -> Any:
         """Carry out one of control's procedures for a caller without a session.  Raises what it does."""
