@@ -199,7 +199,7 @@ def connect(access: SignIn) -> Farm:
     own = own_farm(access, where)
     signed_in = has_login(access, own)
     own = None if signed_in else own
-    url = access.url if own is None else f"unix:{own.socket}"
+    url = access.url if own is None else _socket_of(own, where)
     token = None if signed_in else token_for(access, own) or ""
     _reach(access.url, where if own is None else parse_url(url))
     log_quietly()
@@ -245,14 +245,41 @@ def own_farm(access: SignIn, where: RouterUrl) -> RunningFarm | None:
     It is reached through a socket in a directory that only its owner can write to, so that nothing else on this host
     can pass for it.
     """
-    from icefarm.wamp.url import is_loopback, parse_url
+    from icefarm.wamp.url import parse_url
 
     if access.data_dir is None or access.token is not None:
         return None
     farm = DataDirectory(access.data_dir).running_farm()
-    if farm is None or not (is_loopback(where.host) or where.host == socket.gethostname()):
+    if farm is None or not _is_here(where):
         return None
-    return farm if parse_url(farm.url).port == where.port else None
+    # Behind a proxy, those of other routers are the proxy's.
+    routers = [parse_url(farm.url), *filter(_is_here, map(parse_url, farm.sockets))]
+    return farm if where.port in [router.port for router in routers] else None
+
+
+def _is_here(where: RouterUrl) -> bool:
+    from icefarm.wamp.url import is_loopback
+
+    return is_loopback(where.host) or where.host == socket.gethostname()
+
+
+def _socket_of(own: RunningFarm, where: RouterUrl) -> str:
+    """Return the URL of a router's socket: of the router that a URL names, or of another one while that is away."""
+    from icefarm.wamp.url import parse_url
+
+    named = [path for url, path in own.sockets.items() if parse_url(url).port == where.port]
+    urls = [f"unix:{path}" for path in (*named, *own.sockets.values())]
+    return next(filter(_answers, urls), urls[0])
+
+
+def _answers(url: str) -> bool:
+    from icefarm.wamp.url import parse_url
+
+    try:
+        parse_url(url).reach()
+    except OSError:
+        return False
+    return True
 
 
 def token_for(access: SignIn, own: RunningFarm | None) -> str | None:

@@ -7,7 +7,7 @@ methods are their verbs (`icefarm.client.api.facade`), with these names, argumen
 from __future__ import annotations
 
 import random as random_module
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -18,7 +18,7 @@ import attrs
 from attrs import define, field, frozen
 
 from icefarm._version import __version__
-from icefarm.bus import Progress
+from icefarm.bus import Bus, Progress
 from icefarm.client.api.arguments import checked
 from icefarm.client.connection.events import BoardsChange, ClientEvent
 from icefarm.client.connection.orders import OperatorOrders
@@ -38,6 +38,7 @@ from icefarm.contract import (
     valid_name,
 )
 from icefarm.errors import IcefarmError, InvalidArgument
+from icefarm.system.local_routers import sockets_beside
 from icefarm.wamp.credentials import Credentials, Tickets
 from icefarm.wamp.url import parse_url
 
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
     # They import Twisted, which takes half a second: a session imports them, and `import icefarm.client` does not.
     from icefarm.client.connection.board_calls import BoardCalls
     from icefarm.client.connection.groups import BoardGroup
-    from icefarm.client.connection.link import FarmLink, MakeLink
+    from icefarm.client.connection.link import FarmLink, MakeLink, RunningLink
     from icefarm.client.connection.reservations import ClientReservations
     from icefarm.client.connection.watch import Watch
     from icefarm.client.evaluation.calibrations import KnownCalibrations
@@ -413,8 +414,6 @@ def connect(
     ``login``: the file of a sign-in at the lab's issuer, whose tokens are used and refreshed.
     Raises `InvalidArgument` if the URL or the name is not valid.
     """
-    from icefarm.wamp.link import Link
-
     parse_url(url, ca_file)
     credentials = Credentials(name, role, uuid4().hex, token, follows=True)
     tickets = None if login is None else _tickets(reactor, login, ca_file)
@@ -422,10 +421,26 @@ def connect(
         reactor,
         url,
         credentials,
-        partial(Link, reactor, ca_file=ca_file, tickets=tickets),
+        partial(_link, reactor, sockets_beside(url), ca_file, tickets),
         patience or Patience(),
         tickets=tickets,
     )
+
+
+def _link(
+    reactor: Any,
+    ways: Mapping[str, str],
+    ca_file: str | None,
+    tickets: Tickets | None,
+    url: str,
+    credentials: Credentials,
+    joined: Callable[[Bus], Awaitable[None]],
+    refused: Callable[[IcefarmError], bool],
+) -> RunningLink:
+    """Return a link to a router, by another way than its URL where there is one."""
+    from icefarm.wamp.link import Link
+
+    return Link(reactor, ways.get(url, url), credentials, joined, refused, ca_file=ca_file, tickets=tickets)
 
 
 def _tickets(reactor: Any, login: Path, ca_file: str | None) -> Tickets:

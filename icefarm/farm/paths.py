@@ -8,21 +8,20 @@ import json
 import os
 import secrets
 import stat
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from attrs import define, field, frozen
 
 from icefarm.farm.errors import CannotStart
 from icefarm.system.files import write_whole
+from icefarm.system.local_routers import NOTE, noted_sockets
 from icefarm.text.outside_json import parse_json
 
 __all__ = ["DataDirectory", "DirectoryLock", "RouterPlace", "RunningFarm", "default_data_directory"]
 
 #: Bytes that the path of a Unix socket may have (unix(7), without the terminating zero).
 SOCKET_PATH_LIMIT = 107
-#: File in the run directory that says what farm runs.
-_RUNNING = "farm.json"
 #: The longest name of a socket in the run directory.
 _LONGEST_SOCKET_NAME = "control-16.sock"
 
@@ -41,8 +40,8 @@ class RunningFarm:
 
     url: str
     needs_tokens: bool
-    #: Where to reach it through the file system.
-    socket: Path
+    #: Where to reach each of its routers through the file system, by the URL at which others do.
+    sockets: Mapping[str, Path]
 
 
 @frozen
@@ -122,20 +121,26 @@ class DataDirectory:
         """Where this host's own worker and operator join the router."""
         return self.router_place(1).local
 
-    def note_running(self, url: str, needs_tokens: bool) -> None:
-        """Write down for the command line that a farm runs here."""
-        write_private(self.run / _RUNNING, json.dumps({"url": url, "needs_tokens": needs_tokens}) + "\n")
+    def note_running(self, url: str, needs_tokens: bool, routers: Sequence[str] = ()) -> None:
+        """Write down for the command line that a farm runs here; ``routers``: where others reach each router."""
+        sockets = {router: self.router_place(number).local.name for number, router in enumerate(routers, start=1)}
+        note = {"url": url, "needs_tokens": needs_tokens, "sockets": sockets}
+        write_private(self.run / NOTE, json.dumps(note) + "\n")
 
     def note_stopped(self) -> None:
-        (self.run / _RUNNING).unlink(missing_ok=True)
+        (self.run / NOTE).unlink(missing_ok=True)
 
     def running_farm(self) -> RunningFarm | None:
         """Return the farm that runs here with a router of its own; None if none does, or it is not this user's."""
         try:
-            if self.run.stat().st_uid not in (os.getuid(), 0) or not self.local_socket.is_socket():
+            if self.run.stat().st_uid not in (os.getuid(), 0):
                 return None
-            noted = parse_json((self.run / _RUNNING).read_text())
-            return RunningFarm(str(noted["url"]), bool(noted["needs_tokens"]), self.local_socket)
+            noted = parse_json((self.run / NOTE).read_text())
+            # That of an earlier version names no sockets.
+            sockets = noted_sockets(self.run) or {str(noted["url"]): self.local_socket}
+            if not any(socket.is_socket() for socket in sockets.values()):
+                return None
+            return RunningFarm(str(noted["url"]), bool(noted["needs_tokens"]), sockets)
         except (OSError, ValueError, LookupError, TypeError):
             return None
 

@@ -81,7 +81,7 @@ class LocalFarm:
         for part in self._parts.values():
             part.settle()
         if self.options.router is None:
-            self._directory.note_running(self.url, self.needs_tokens)
+            self._directory.note_running(self.url, self.needs_tokens, self._urls_of_clients())
 
     async def stop(self) -> None:
         """Stop everything, each part before what it needs.  Harmless when nothing runs."""
@@ -269,9 +269,12 @@ class LocalFarm:
         ]
         if len(sockets) == 1:
             return sockets[0]
+        return ",".join(f"{socket}={url}" for socket, url in zip(sockets, self._urls_of_clients(), strict=True))
+
+    def _urls_of_clients(self) -> list[str]:
+        """Return where clients reach each router."""
         public = self.options.public_url
-        urls = self.urls if public is None else [socket_url(each) for each in (public, *self.options.router_urls)]
-        return ",".join(f"{socket}={url}" for socket, url in zip(sockets, urls, strict=True))
+        return self.urls if public is None else [socket_url(each) for each in (public, *self.options.router_urls)]
 
     async def _start_worker(self, number: int, worker: FarmOptions) -> None:
         most = "" if worker.most_boards is None else f", up to {worker.most_boards} as they are needed"

@@ -18,7 +18,9 @@ import pytest
 
 from icefarm.client import Farm
 from icefarm.client.evaluation.results import Result
+from icefarm.contract import Role
 from icefarm.errors import NotAuthorized
+from icefarm.farm.paths import DataDirectory
 from icefarm.testing.processes.farm_process import FarmProcess
 
 pytestmark = pytest.mark.integration
@@ -92,6 +94,17 @@ def test_a_client_that_calls_a_board_at_the_wrong_router_is_led_to_the_right_one
             leases.moved(lease, None)
         assert workers_of(boards.evaluate_each([SQUARE])) == {"w", "w/w-2"}
         assert {lease.record.router for lease in leases.by_serial.values()} == {None, urls[1]}
+
+
+def test_the_command_line_on_the_farms_host_reaches_each_router_at_its_own_socket(farm: FarmProcess) -> None:
+    sockets = DataDirectory(farm.data_dir).running_farm().sockets  # type: ignore[union-attr]
+    token = DataDirectory(farm.data_dir).operator_token.read_text().strip()
+    for socket in sockets.values():
+        with Farm(f"unix:{socket}", name="operator", token=token, role=Role.OPERATOR) as client:
+            with client.reserve(4) as boards:
+                assert workers_of(boards.evaluate_each([SQUARE])) == {"w", "w/w-2"}
+            links = [client._subject._link, *client._subject._link._others.values()]
+            assert {link._link._where.path for link in links} == {str(each) for each in sockets.values()}
 
 
 def test_a_router_that_is_killed_takes_its_own_boards_for_a_while_and_no_others(farm: FarmProcess) -> None:

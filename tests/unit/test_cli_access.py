@@ -10,11 +10,12 @@ import pytest
 from attrs import evolve
 
 from icefarm.bus import Bus
-from icefarm.cli.connect import SignIn, connect, own_farm
+from icefarm.cli.connect import SignIn, _socket_of, connect, own_farm
 from icefarm.cli.connect import token_for as token_of
 from icefarm.contract import Role
 from icefarm.errors import InvalidArgument, LinkLost, NotAuthorized
 from icefarm.farm.paths import DataDirectory
+from icefarm.system.local_routers import sockets_beside
 from icefarm.wamp.credentials import Credentials
 from icefarm.wamp.link import INSECURE, Link
 from icefarm.wamp.url import parse_url
@@ -37,6 +38,7 @@ def running(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
     monkeypatch.setattr(DataDirectory, "run", property(lambda directory: directory.path))
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(str(data_dir / "local.sock"))
+        listening.listen()
         yield DataDirectory(data_dir).note_running
 
 
@@ -48,7 +50,48 @@ def test_the_operators_token_goes_to_the_farm_that_runs_on_its_data_directory(
     assert token(url, data_dir=data_dir, role=Role.OPERATOR) == "of-this-host"
     own = own_farm(SignIn(url, "me", data_dir=data_dir), parse_url(url))
     assert own is not None
-    assert own.socket == data_dir / "local.sock"
+    assert own.sockets == {"https://127.0.0.1:8080": data_dir / "local.sock"}
+
+
+def test_the_farms_other_routers_are_reached_at_their_own_sockets(data_dir: Path, running: Callable[..., None]) -> None:
+    routers = ("https://127.0.0.1:8080", "https://127.0.0.1:8081")
+    running(routers[0], True, routers)
+    first, second = f"unix:{data_dir}/local.sock", f"unix:{data_dir}/local-2.sock"
+    assert sockets_beside(first) == sockets_beside(second) == dict(zip(routers, (first, second), strict=True))
+    for url in routers:
+        own = own_farm(SignIn(url, "me", data_dir=data_dir), parse_url(url))
+        assert own is not None
+        # Nothing listens at the second one.
+        assert _socket_of(own, parse_url(url)) == first
+
+
+def test_a_socket_that_is_named_is_taken_before_others(data_dir: Path, running: Callable[..., None]) -> None:
+    routers = ("https://127.0.0.1:8080", "https://127.0.0.1:8081")
+    running(routers[0], True, routers)
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(data_dir / "local-2.sock"))
+        listening.listen()
+        own = own_farm(SignIn(routers[1], "me", data_dir=data_dir), parse_url(routers[1]))
+        assert own is not None
+        assert _socket_of(own, parse_url(routers[1])) == f"unix:{data_dir}/local-2.sock"
+
+
+def test_behind_a_proxy_a_port_of_the_proxy_is_not_the_farms(data_dir: Path, running: Callable[..., None]) -> None:
+    running("http://127.0.0.1:8080", True, ("wss://lab.example/ws", "wss://lab.example:8444/ws"))
+    assert (
+        own_farm(SignIn("http://127.0.0.1:8444", "me", data_dir=data_dir), parse_url("http://127.0.0.1:8444")) is None
+    )
+
+
+@pytest.mark.parametrize("note", ["", "[]", '{"sockets": 5}', '{"sockets": {"http://x": 5}}'])
+def test_a_note_that_is_none_names_no_sockets(note: str, tmp_path: Path) -> None:
+    (tmp_path / "farm.json").write_text(note)
+    assert sockets_beside(f"unix:{tmp_path}/local.sock") == {}
+
+
+def test_a_socket_is_in_the_directory_of_the_note(tmp_path: Path) -> None:
+    (tmp_path / "farm.json").write_text('{"sockets": {"http://x:1": "/elsewhere/a.sock"}}')
+    assert sockets_beside(f"unix:{tmp_path}/local.sock") == {"http://x:1": f"unix:{tmp_path}/a.sock"}
 
 
 @pytest.mark.parametrize("needs_tokens", [False, True])
