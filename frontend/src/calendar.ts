@@ -3,6 +3,8 @@
 import type { BookingRecord } from "./records.ts";
 
 const HOUR = 3600;
+/** By how much clocks are put back; on Lord Howe Island by half an hour. */
+const SHIFTS = [HOUR, HOUR / 2] as const;
 const two = (n: number) => String(n).padStart(2, "0");
 
 /** A day in the reader's zone; where clocks are changed, it has 23 or 25 hours. */
@@ -76,9 +78,10 @@ export function inputTime(seconds: number): string {
   return `${dateOf(seconds)}T${two(at.getHours())}:${two(at.getMinutes())}`;
 }
 
-/** The next whole hour. */
+/** The next whole hour in the reader's zone, which may be half an hour off those of others. */
 export function nextHour(now: number): number {
-  return Math.ceil((now + 1) / HOUR) * HOUR;
+  const at = new Date(now * 1000);
+  return Math.floor(now) - 60 * at.getMinutes() - at.getSeconds() + HOUR;
 }
 
 /** The moment of a local time that was typed; or why there is none, or more than one. */
@@ -91,7 +94,7 @@ export function momentOf(text: string): { readonly seconds: number } | { readonl
   if (inputTime(seconds) !== text) {
     return { problem: `There is no ${shown} here: clocks are put forward then. Choose an hour earlier or later.` };
   }
-  if ([seconds - HOUR, seconds + HOUR].some((other) => inputTime(other) === text)) {
+  if (SHIFTS.some((shift) => [seconds - shift, seconds + shift].some((other) => inputTime(other) === text))) {
     return {
       problem: `${shown} comes twice here, since clocks are put back. Choose another time, or use icefarm book with an offset.`,
     };

@@ -44,10 +44,7 @@ export function boardsOrderText(order: Order): string {
 /** The calibrations in an order. */
 export function sortedCalibrations(calibrations: readonly Calibration[], order: Order): readonly Calibration[] {
   const key = SORT_KEYS[order.column] ?? (({ serial }: Calibration) => serial);
-  return [...calibrations].sort((one, other) => {
-    const by = compare(key(one), key(other));
-    return order.down ? -by : by;
-  });
+  return [...calibrations].sort((one, other) => compare(key(one), key(other), order.down));
 }
 
 /** A figure and its standard uncertainty, with as many places as the uncertainty has meaning: two digits of it. */

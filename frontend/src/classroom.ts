@@ -2,6 +2,7 @@
 
 import type { Farm } from "./farm.ts";
 import { accountOf } from "./identity.ts";
+import { entryOf } from "./lookup.ts";
 import type { BoardRecord, FailureRecord, QueueRecord } from "./records.ts";
 import { clientsOf } from "./wording.ts";
 
@@ -29,14 +30,16 @@ export interface Counts {
 
 /** Tell whether an account is meant: by its group, or by the beginning of its name; an empty choice means all. */
 export function isChosen(chosen: string, account: string, groups: Groups): boolean {
-  return groups[account] === chosen || account.toLowerCase().startsWith(chosen.toLowerCase());
+  return entryOf(groups, account) === chosen || account.toLowerCase().startsWith(chosen.toLowerCase());
 }
 
 function byAccount<Item>(items: readonly Item[], clients: (item: Item) => readonly string[]): Map<string, Item[]> {
   const found = new Map<string, Item[]>();
   for (const item of items) {
     for (const account of new Set(clients(item).map(accountOf))) {
-      found.set(account, [...(found.get(account) ?? []), item]);
+      const known = found.get(account);
+      if (known === undefined) found.set(account, [item]);
+      else known.push(item);
     }
   }
   return found;
@@ -60,7 +63,7 @@ export function membersOf(
       const own = failed.get(account) ?? [];
       return {
         account,
-        group: groups[account] ?? null,
+        group: entryOf(groups, account) ?? null,
         boards: boards.get(account) ?? [],
         waiting: (queue.get(account) ?? []).toSorted((one, other) => one.since - other.since)[0] ?? null,
         failure: own.toSorted((one, other) => other.time - one.time)[0] ?? null,
@@ -92,6 +95,6 @@ const WORDS: Readonly<Record<string, string>> = {
 
 /** An error as a sentence. */
 export function failureWords({ error, message }: FailureRecord): string {
-  const words = WORDS[error] ?? error.replaceAll("_", " ");
+  const words = entryOf(WORDS, error) ?? error.replaceAll("_", " ");
   return message ? `${words}: ${message}` : words;
 }

@@ -19,9 +19,18 @@ interface Kept {
 
 /** The credentials of this tab: as kept, or those of a client without a token. */
 export function keptCredentials(storage: Storage): Credentials {
-  const kept = JSON.parse(storage.getItem(KEY) ?? "null") as Kept | null;
+  const kept = parsed(storage.getItem(KEY));
   const one = randomName();
   return { name: `dashboard-${one}`, instance: one, role: kept?.role ?? "client", ticket: kept?.ticket ?? "" };
+}
+
+/** What was kept; null if it is no longer what was written. */
+function parsed(text: string | null): Kept | null {
+  try {
+    return JSON.parse(text ?? "null") as Kept | null;
+  } catch {
+    return null;
+  }
 }
 
 /** Sign in with this token from now on. */

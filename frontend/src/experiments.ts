@@ -32,7 +32,8 @@ export function activeAt({ last_at, created_at }: ExperimentRecord): number {
 
 /** The part of the expected evaluations that is answered; null where it is not known how many there are. */
 export function progressOf({ done, failed, total }: ExperimentRecord): number | null {
-  return total === null ? null : Math.min(1, (done + failed) / total);
+  if (total === null) return null;
+  return total === 0 ? 1 : Math.min(1, (done + failed) / total);
 }
 
 /** The whole name of an experiment: its account, and the name within it. */
@@ -80,8 +81,7 @@ export function visibleExperiments(
     .filter((record) => matches(terms, textsOf(record)))
     .sort((one, other) => {
       const mine = order.column === BY_ACTIVITY.column ? isOwn(other) - isOwn(one) : 0;
-      const by = compare(key(one), key(other));
-      return mine || (order.down ? -by : by) || activeAt(other) - activeAt(one);
+      return mine || compare(key(one), key(other), order.down) || activeAt(other) - activeAt(one);
     });
 }
 

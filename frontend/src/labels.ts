@@ -1,5 +1,6 @@
 // Pure: labels as an operator edits them, a line for each: "lab=3".
 
+import { entryOf } from "./lookup.ts";
 import type { Labels } from "./records.ts";
 
 /** What is to be set, by name; null takes a label away. */
@@ -31,13 +32,12 @@ export function labelChanges(
     if (wanted.has(name)) return { problem: `There are two lines for label ${name}.` };
     wanted.set(name, value);
   }
-  const changes: Record<string, string | null> = {};
-  for (const [name, value] of wanted) if (before[name] !== value) changes[name] = value;
-  for (const name of Object.keys(before)) if (!wanted.has(name)) changes[name] = null;
-  return { changes };
+  const set = [...wanted].filter(([name, value]) => entryOf(before, name) !== value);
+  const taken = Object.keys(before).filter((name) => !wanted.has(name));
+  return { changes: Object.fromEntries([...set, ...taken.map((name) => [name, null] as const)]) };
 }
 
 /** The names of labels that were to be taken away, and that a board has still: those of its worker. */
 export function labelsLeft(changes: LabelChanges, labels: Labels | undefined): readonly string[] {
-  return Object.keys(changes).filter((name) => changes[name] === null && labels?.[name] !== undefined);
+  return Object.keys(changes).filter((name) => changes[name] === null && entryOf(labels, name) !== undefined);
 }

@@ -15,8 +15,8 @@ export class Page {
   readonly operations: Operations;
   readonly issuer: IssuerSignIn;
 
-  constructor() {
-    this.live = new Live();
+  constructor(live = new Live()) {
+    this.live = live;
     this.navigation = new Navigation();
     this.operations = new Operations(this.live);
     this.issuer = new IssuerSignIn(this.live);

@@ -69,12 +69,23 @@ export function stacked(series: readonly Series[]): readonly (readonly number[])
   return layers.reverse();
 }
 
+/** Decimals that are written out at most; what differs by less is written with an exponent. */
+const MOST_DECIMALS = 12;
+
 /** Marks of an axis of values, all with as many decimals as their distance needs. */
 export function valueMarks(values: readonly number[], distance: number): string[] {
-  const decimals = String(Number(distance.toFixed(9))).split(".")[1]?.length ?? 0;
+  const decimals = decimalsOf(distance);
+  if (decimals > MOST_DECIMALS) return values.map((value) => String(Number(value.toPrecision(MOST_DECIMALS))));
   return values.map((value) =>
     value.toLocaleString("en-GB", { minimumFractionDigits: decimals, maximumFractionDigits: decimals }),
   );
+}
+
+/** The decimals of a distance between marks, which is 1, 2, 2.5 or 5 times a power of 10. */
+function decimalsOf(distance: number): number {
+  const [digits = "", power = ""] = distance.toPrecision(6).toLowerCase().split("e");
+  const places = digits.split(".")[1]?.replace(/0+$/, "").length ?? 0;
+  return Math.max(0, places - Number(power));
 }
 
 /** Marks of an axis of times: with seconds where they are closer than a minute, the day where one begins. */

@@ -96,8 +96,7 @@ export function visibleRows(
   if (key === undefined) return rows;
   return rows.sort((one, other) => {
     const mine = order.column === BY_NEED.column ? Number(isOf(own, other.board)) - Number(isOf(own, one.board)) : 0;
-    const by = compare(key(one), key(other));
-    return mine || (order.down ? -by : by) || compare(one.board.serial, other.board.serial);
+    return mine || compare(key(one), key(other), order.down) || compare(one.board.serial, other.board.serial);
   });
 }
 
@@ -106,9 +105,13 @@ export function isOf(owner: string, board: BoardRecord): boolean {
   return owner !== "" && clientsOf(board).some((client) => client === owner || client.startsWith(`${owner}/`));
 }
 
-/** Nothing comes last, numbers by size, texts with numbers in them as people count. */
-export function compare(one: Sortable, other: Sortable): number {
+/** Numbers by size, texts with numbers in them as people count; nothing comes last, also where the largest is first. */
+export function compare(one: Sortable, other: Sortable, down = false): number {
   if (none(one) || none(other)) return Number(none(one)) - Number(none(other));
+  return down ? -ascending(one, other) : ascending(one, other);
+}
+
+function ascending(one: string | number, other: string | number): number {
   if (typeof one === "number" && typeof other === "number") return one - other;
   if (typeof one === "number" || typeof other === "number") return 0;
   if (CHIP_SERIAL.test(one) && CHIP_SERIAL.test(other)) return Number(one > other) - Number(one < other);

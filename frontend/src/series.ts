@@ -1,6 +1,7 @@
 // Pure: results over time. Steps are 0.25 s doubled any number of times and begin at multiples of their length, so that
 // those of any two answers can be added up.
 
+import { entryOf } from "./lookup.ts";
 import type { Series, Span } from "./plotting.ts";
 import type { ExperimentSeries, ReportedFigures, Steps } from "./records.ts";
 
@@ -47,9 +48,9 @@ export function inSteps(steps: Steps, length: number): Steps {
   return made as Steps;
 }
 
-/** Evaluations per second, also of the steps in which there were none. */
+/** Evaluations per second, also of the steps in which there were none: there may be a month without results. */
 export function rates(series: ExperimentSeries): Line {
-  const step = Math.max(series.step, SHORTEST_RATE);
+  const step = longEnough(series.together, Math.max(series.step, SHORTEST_RATE), MOST_STEPS);
   const { time, done, failed } = inSteps(series.together, step);
   const [first, last] = [time[0], time.at(-1)];
   if (first === undefined || last === undefined) return { label: "evaluations", times: [], values: [] };
@@ -67,10 +68,15 @@ export function leastRangeOf(series: readonly Series[]): number {
 
 /** Steps that are so long that there are at most so many: lines beside one another can be told apart. */
 export function inFewSteps(steps: Steps, length: number, most: number): Steps {
-  const span = (steps.time.at(-1) ?? 0) - (steps.time[0] ?? 0);
+  return inSteps(steps, longEnough(steps, length, most));
+}
+
+/** The length, doubled until the time from the first to the last step has at most so many of them. */
+function longEnough({ time }: Steps, length: number, most: number): number {
+  const span = (time.at(-1) ?? 0) - (time[0] ?? 0);
   let longer = length;
   while (span / longer >= most) longer *= 2;
-  return inSteps(steps, longer);
+  return longer;
 }
 
 /** What two answers say together, in steps of a length. */
@@ -96,7 +102,7 @@ export function grown(known: ExperimentSeries, more: ExperimentSeries): Experime
   const serials = [...new Set([...Object.keys(known.boards), ...Object.keys(more.boards)])].sort();
   const boards = serials.map((serial) => [
     serial,
-    added(known.boards[serial] ?? NOTHING, more.boards[serial] ?? NOTHING, boardStep),
+    added(entryOf(known.boards, serial) ?? NOTHING, entryOf(more.boards, serial) ?? NOTHING, boardStep),
   ]);
   return {
     step,
@@ -227,11 +233,11 @@ export function reported(known: Reports, { figures: more, next }: ReportedFigure
 export function figureLines({ times, figures }: Reports): readonly Line[] {
   const names = [...new Set(figures.flatMap((each) => Object.keys(each)))].sort();
   return names.map((label) => {
-    const own = times.flatMap((time, index) => (figures[index]?.[label] === undefined ? [] : [{ time, index }]));
+    const own = times.flatMap((time, index) => (entryOf(figures[index], label) === undefined ? [] : [{ time, index }]));
     return {
       label,
       times: own.map(({ time }) => time),
-      values: own.map(({ index }) => figures[index]?.[label] ?? null),
+      values: own.map(({ index }) => entryOf(figures[index], label) ?? null),
     };
   });
 }

@@ -77,10 +77,7 @@ export function usageOrderText(order: Order): string {
 /** The records in an order. */
 export function sortedUsage(records: readonly UsageRecord[], order: Order): readonly UsageRecord[] {
   const key = SORT_KEYS[order.column] ?? (({ seconds }: UsageRecord) => seconds);
-  return [...records].sort((one, other) => {
-    const by = compare(key(one), key(other));
-    return order.down ? -by : by;
-  });
+  return [...records].sort((one, other) => compare(key(one), key(other), order.down));
 }
 
 /** What tells a record from the others. */

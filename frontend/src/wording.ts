@@ -65,8 +65,8 @@ export function whyItWaits({ reason, behind = [] }: QueueRecord): string {
 export function number(value: number | null | undefined, digits = 3): string {
   if (value === null || value === undefined || Number.isNaN(value)) return "–";
   if (value === 0) return "0";
-  const decimals = Math.max(0, digits - 1 - Math.floor(Math.log10(Math.abs(value))));
-  return decimals === 0 ? Math.round(value).toLocaleString("en-GB") : String(Number(value.toFixed(decimals)));
+  const decimals = digits - 1 - Math.floor(Math.log10(Math.abs(value)));
+  return decimals <= 0 ? Math.round(value).toLocaleString("en-GB") : String(Number(value.toPrecision(digits)));
 }
 
 /** A whole number with all its digits. */

@@ -77,6 +77,20 @@ test("a time that does not exist, or comes twice, is refused with what to do", (
   assert.ok("seconds" in momentOf("2026-10-25T03:30"));
 });
 
+test("the next whole hour is that of the reader's zone", () => {
+  process.env.TZ = "Asia/Kolkata";
+  assert.equal(inputTime(nextHour(at("2026-12-01T10:20:30+05:30"))), "2026-12-01T11:00");
+  assert.equal(inputTime(nextHour(at("2026-12-01T23:59:59+05:30"))), "2026-12-02T00:00");
+  process.env.TZ = "Europe/Berlin";
+});
+
+test("a time comes twice also where clocks are put back by half an hour", () => {
+  process.env.TZ = "Australia/Lord_Howe";
+  assert.match((momentOf("2026-04-05T01:45") as { problem: string }).problem, /comes twice here/);
+  assert.ok("seconds" in momentOf("2026-04-05T02:15"));
+  process.env.TZ = "Europe/Berlin";
+});
+
 test("times in texts of the farm are shown in the reader's zone", () => {
   assert.equal(
     withLocalTimes("2 boards are booked for class-a from 2026-12-01 09:00 UTC until 2026-12-01 11:00 UTC"),

@@ -10,22 +10,7 @@ import {
   uncertainties,
   withUncertainty,
 } from "../src/calibration.ts";
-import type { Calibration } from "../src/records.ts";
-
-function calibration(serial: string, offset: number): Calibration {
-  return {
-    id: serial,
-    serial,
-    reference: "oscillator",
-    offset_ppm: offset,
-    noise_ppm: 1,
-    drift_ppm_per_day: 0,
-    ppm_per_kelvin: 0,
-    covariance: [4, 0, 0, 9, 0, 16],
-    readings: 3,
-    valid_from: 10,
-  };
-}
+import { calibration } from "./made.ts";
 
 test("boards are compared by the FPGA's oscillator unless the address names another reference", () => {
   assert.equal(parseReference("ring"), "ring");

@@ -59,6 +59,28 @@ test("a failure is a sentence", () => {
   assert.equal(failureWords(failure("ada", 1, { error: "some_error", message: null })), "some error");
 });
 
+test("an account may be called what every object has", () => {
+  const named = replaced(UNKNOWN_FARM, snapshot([reserved("A", "constructor")]), 0);
+  assert.deepEqual(
+    membersOf(named, GROUPS, [], "").map(({ account, group }) => [account, group]),
+    [
+      ["ada", "class-a"],
+      ["bob", "class-a"],
+      ["cem", "class-b"],
+      ["constructor", null],
+    ],
+  );
+  assert.equal(failureWords(failure("ada", 1, { error: "constructor", message: null })), "constructor");
+});
+
+test("an account that has 30,000 boards is counted at once", () => {
+  const many = Array.from({ length: 30_000 }, (_, index) => reserved(`S${index}`, "ada"));
+  const begun = performance.now();
+  const [member] = membersOf(replaced(UNKNOWN_FARM, snapshot(many), 0), {}, [], "");
+  assert.equal(member?.boards.length, 30_000);
+  assert.ok(performance.now() - begun < 1000);
+});
+
 test("all of several accounts ends at once", () => {
   const action = accountsAction(membersOf(farm, GROUPS, [], "class-a"));
   assert.deepEqual(action.fields, { accounts: ["ada", "bob"] });

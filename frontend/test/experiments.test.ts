@@ -10,23 +10,7 @@ import {
   visibleExperiments,
 } from "../src/experiments.ts";
 import type { ExperimentRecord } from "../src/records.ts";
-
-function experiment(name: string, changes: Partial<ExperimentRecord> = {}): ExperimentRecord {
-  return {
-    account: "ada",
-    name,
-    done: 0,
-    failed: 0,
-    total: null,
-    boards: 1,
-    first_at: 0,
-    last_at: 0,
-    rate: 0,
-    shared: true,
-    created_at: 0,
-    ...changes,
-  };
-}
+import { experiment } from "./made.ts";
 
 const names = (records: readonly ExperimentRecord[]) => records.map(({ name }) => name);
 
@@ -47,6 +31,7 @@ test("progress is a part of what is expected, and no more than all of it", () =>
   assert.equal(progressOf(experiment("a", { total: 200, done: 40, failed: 10 })), 0.25);
   assert.equal(progressOf(experiment("a", { total: 10, done: 40 })), 1);
   assert.equal(progressOf(experiment("a", { done: 40 })), null);
+  assert.equal(progressOf(experiment("a", { total: 0 })), 1);
 });
 
 test("own experiments come first, then those that run, then the last active one", () => {

@@ -26,6 +26,16 @@ test("a line that is no label is said", () => {
   assert.match(JSON.stringify(labelChanges("lab=3\nlab=4", {})), /two lines for label lab/);
 });
 
+test("labels may be called what every object has", () => {
+  assert.deepEqual(labelChanges("toString=1\n__proto__=2", {}), {
+    changes: Object.fromEntries([
+      ["toString", "1"],
+      ["__proto__", "2"],
+    ]),
+  });
+  assert.deepEqual(labelsLeft({ constructor: null } as never, {}), []);
+});
+
 test("a label of the worker stays, and is named", () => {
   assert.deepEqual(labelsLeft({ lab: null, batch: null, x: "1" }, { lab: "3", x: "1" }), ["lab"]);
 });

@@ -4,59 +4,12 @@ import { test } from "node:test";
 import { effect } from "@preact/signals";
 
 import type { Action } from "../src/actions.ts";
-import type { Credentials } from "../src/credentials.ts";
 import { accountOf } from "../src/identity.ts";
-import type { Connect } from "../src/link.ts";
 import { BATCH, Live } from "../src/live.ts";
 import { Operations } from "../src/operations.ts";
 import { openWindow } from "./browser.ts";
-import { board, reading, reserved, snapshot } from "./made.ts";
-
-type Handler = (args: unknown[], fields: unknown, details: { topic: string }) => void;
-const JOURNAL = { states: [], reservations: [], log: [] };
-
-/** A farm that lets in those whose token it knows, answers each call with what `answers` has, and can be heard. */
-class TestFarm {
-  readonly calls: [string, unknown][] = [];
-  readonly signedIn: Credentials[] = [];
-  readonly answers: Record<string, unknown> = { snapshot: snapshot([board("A")]), journal: JOURNAL, available: {} };
-  /** Role by token; without a token one is a client. */
-  roles: Record<string, string> = { "": "client" };
-  private handler: Handler = () => {};
-  private lose: () => void = () => {};
-
-  readonly connect: Connect = (credentials, opened, closed) => {
-    const { role, ticket, name } = credentials;
-    this.lose = () => closed(null, null);
-    queueMicrotask(() => {
-      if (this.roles[ticket] !== role) return closed("icefarm.v1.error.not_authorized", "the farm does not know it");
-      this.signedIn.push(credentials);
-      return opened(this, ticket === "" ? name : `students/${name}`);
-    });
-    return () => {};
-  };
-
-  async call(procedure: string, _: unknown[], fields: Record<string, unknown>): Promise<unknown> {
-    const name = procedure.split(".").at(-1) ?? "";
-    this.calls.push([name, fields]);
-    const answer = this.answers[name];
-    if (answer instanceof Error) throw { error: `icefarm.v1.error.${answer.name}`, args: [answer.message] };
-    return answer;
-  }
-
-  async subscribe(_: string, handler: Handler): Promise<unknown> {
-    this.handler = handler;
-    return null;
-  }
-
-  tell(topic: string, fields: unknown): void {
-    this.handler([], fields, { topic: `icefarm.v1.event.${topic}` });
-  }
-
-  drop(): void {
-    this.lose();
-  }
-}
+import { board, reading, reserved } from "./made.ts";
+import { TestFarm } from "./testfarm.ts";
 
 const settled = () => new Promise((resolve) => setTimeout(resolve, 5));
 const batched = () => new Promise((resolve) => setTimeout(resolve, BATCH + 60));
@@ -214,6 +167,7 @@ test("a message of success goes by itself, one of failure stays", async () => {
 
 test("an action is carried out once it is confirmed, and not before", async () => {
   const { live, farm } = await opened();
+  farm.answers.reboot = null;
   const operations = new Operations(live, new Alarms());
   operations.ask(REBOOT);
   assert.equal(operations.asked.value, REBOOT);

@@ -4,12 +4,16 @@ import { type Farm, replaced, UNKNOWN_FARM } from "../src/farm.ts";
 import type {
   BoardRecord,
   BookingRecord,
+  Calibration,
+  ExperimentRecord,
   QueueRecord,
   Reading,
   ReservationRecord,
   Snapshot,
   StateChange,
   Status,
+  Steps,
+  UsageRecord,
   WorkerRecord,
 } from "../src/records.ts";
 
@@ -127,4 +131,69 @@ export function snapshot(devices: readonly BoardRecord[], more: Partial<Snapshot
 /** A farm that knows these boards, at time 1000. */
 export function farmOf(...boards: readonly BoardRecord[]): Farm {
   return replaced(UNKNOWN_FARM, snapshot(boards), 1000);
+}
+
+export function experiment(name: string, changes: Partial<ExperimentRecord> = {}): ExperimentRecord {
+  return {
+    account: "ada",
+    name,
+    done: 0,
+    failed: 0,
+    total: null,
+    boards: 1,
+    first_at: 0,
+    last_at: 0,
+    rate: 0,
+    shared: true,
+    created_at: 0,
+    ...changes,
+  };
+}
+
+/** Results over time: in each step, the values that are given. */
+export function steps(times: readonly number[], values: readonly (readonly number[])[] = []): Steps {
+  const each = <Result>(of: (found: readonly number[]) => Result) => times.map((_, index) => of(values[index] ?? []));
+  const orNull = (of: (found: readonly number[]) => number) => (found: readonly number[]) =>
+    found.length === 0 ? null : of(found);
+  return {
+    time: times,
+    done: each((found) => found.length),
+    failed: each(() => 0),
+    numbers: each((found) => found.length),
+    sum: each(orNull((found) => found.reduce((sum, value) => sum + value, 0))),
+    least: each(orNull((found) => Math.min(...found))),
+    most: each(orNull((found) => Math.max(...found))),
+  };
+}
+
+export function calibration(serial: string, offset: number, changes: Partial<Calibration> = {}): Calibration {
+  return {
+    id: serial,
+    serial,
+    reference: "oscillator",
+    offset_ppm: offset,
+    noise_ppm: 1,
+    drift_ppm_per_day: 0,
+    ppm_per_kelvin: 0,
+    covariance: [4, 0, 0, 9, 0, 16],
+    readings: 3,
+    valid_from: 10,
+    ...changes,
+  };
+}
+
+export function used(account: string | null, changes: Partial<UsageRecord> = {}): UsageRecord {
+  return {
+    account,
+    serial: null,
+    experiment: null,
+    boards: 1,
+    reservations: 1,
+    seconds: 60,
+    evaluations: 5,
+    failed: 0,
+    first_at: 0,
+    last_at: 1.5,
+    ...changes,
+  };
 }

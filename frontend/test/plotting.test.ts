@@ -69,6 +69,12 @@ test("marks have the decimals that their distance needs", () => {
   assert.deepEqual(valueMarks([0, 1000, 2000], 1000), ["0", "1,000", "2,000"]);
   assert.deepEqual(valueMarks([0.01, 0.02], 0.01), ["0.01", "0.02"]);
   assert.deepEqual(valueMarks([0, 0.25, 0.5], 0.25), ["0.00", "0.25", "0.50"]);
+  assert.deepEqual(valueMarks([1e-7, 3.5e-7], 2.5e-7), ["0.00000010", "0.00000035"]);
+  assert.deepEqual(valueMarks([0, 2e6], 2e6), ["0", "2,000,000"]);
+});
+
+test("marks of values that are tiny have an exponent", () => {
+  assert.deepEqual(valueMarks([0, 1e-100, 2e-100], 1e-100), ["0", "1e-100", "2e-100"]);
 });
 
 test("marks of times have seconds where they are close", () => {

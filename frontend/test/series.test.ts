@@ -127,6 +127,29 @@ test("a rate is zero where nothing was evaluated", () => {
   assert.deepEqual(values, [0.5, 0, 0.25]);
 });
 
+test("the rate of an experiment that rested for years has as many points as another one", () => {
+  const { times, values } = rates(
+    series(
+      steps([
+        [0, 1],
+        [50 * 365 * 86_400, 1],
+      ]),
+    ),
+  );
+  assert.ok(times.length <= MOST_STEPS + 1);
+  assert.deepEqual([values.at(0) !== 0, values.at(1)], [true, 0]);
+});
+
+test("boards and figures may be called what every object has", () => {
+  const more = series(steps([[5, 3]]), { boards: { constructor: steps([[5, 3]]) }, next: "2" });
+  assert.deepEqual(Object.keys(grown(series(steps([[0, 1]])), more).boards), ["constructor"]);
+  const reports = { ...NO_REPORTS, times: [1, 2], figures: [{ loss: 1 }, { toString: 2 } as never] };
+  assert.deepEqual(figureLines(reports), [
+    { label: "loss", times: [1], values: [1] },
+    { label: "toString", times: [2], values: [2] },
+  ]);
+});
+
 test("lines with times of their own share an axis", () => {
   const drawn = onOneAxis([
     { label: "a", times: [1, 3], values: [10, 30] },

@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import type { UsageRecord } from "../src/records.ts";
 import {
   BY_TIME,
   parseDimensions,
@@ -13,22 +12,7 @@ import {
   usageCsv,
   usageKey,
 } from "../src/usage.ts";
-
-function used(account: string, changes: Partial<UsageRecord> = {}): UsageRecord {
-  return {
-    account,
-    serial: null,
-    experiment: null,
-    boards: 1,
-    reservations: 1,
-    seconds: 60,
-    evaluations: 5,
-    failed: 0,
-    first_at: 0,
-    last_at: 1.5,
-    ...changes,
-  };
-}
+import { used } from "./made.ts";
 
 test("usage is told apart by account unless the address says otherwise", () => {
   assert.deepEqual(parseDimensions(""), ["account"]);

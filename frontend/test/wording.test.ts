@@ -23,6 +23,13 @@ test("numbers have as many digits as say something", () => {
   );
 });
 
+test("numbers that are very small or very large are written too", () => {
+  assert.deepEqual(
+    [1.5e-200, -4e-9, 1e21, Number.POSITIVE_INFINITY].map((each) => number(each)),
+    ["1.5e-200", "-4e-9", "1,000,000,000,000,000,000,000", "∞"],
+  );
+});
+
 test("lengths of time are in their two largest units", () => {
   assert.deepEqual([0, 59.6, 61, 3600, 90061, -5].map(duration), [
     "0 s",

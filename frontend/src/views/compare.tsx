@@ -7,9 +7,10 @@ import {
   uncertainties,
   withUncertainty,
 } from "../calibration.ts";
+import { entryOf } from "../lookup.ts";
 import { usePage } from "../page.ts";
 import { addressOf } from "../pages.ts";
-import type { Calibration, Calibrations } from "../records.ts";
+import type { Calibration, Calibrations, Reference } from "../records.ts";
 import { dateAndTime, number, whole } from "../wording.ts";
 import { Problem } from "./experiments.tsx";
 import { usePast } from "./past.ts";
@@ -25,12 +26,6 @@ type Row = Calibration & { readonly suspect: string };
 export function ComparePage() {
   const { navigation } = usePage();
   const reference = parseReference(navigation.chosen("reference"));
-  const { past, problem } = usePast<Calibrations>("calibrations", { reference }, REFRESH);
-  const order = parseBoardsOrder(navigation.chosen("sort"));
-  const rows = sortedCalibrations(past?.calibrations ?? [], order).map((each) => ({
-    ...each,
-    suspect: past?.suspects[each.serial] ?? "",
-  }));
   return (
     <section>
       <p class="back">
@@ -40,6 +35,22 @@ export function ComparePage() {
       <div class="filter">
         <Choice label="By the" part="reference" value={reference} choices={REFERENCES} />
       </div>
+      <Compared key={reference} reference={reference} />
+    </section>
+  );
+}
+
+/** The boards by one reference; by another one, nothing is known until the farm has answered. */
+function Compared({ reference }: { reference: Reference }) {
+  const { navigation } = usePage();
+  const { past, problem } = usePast<Calibrations>("calibrations", { reference }, REFRESH);
+  const order = parseBoardsOrder(navigation.chosen("sort"));
+  const rows = sortedCalibrations(past?.calibrations ?? [], order).map((each) => ({
+    ...each,
+    suspect: entryOf(past?.suspects, each.serial) ?? "",
+  }));
+  return (
+    <>
       <Problem text={problem} />
       {past !== null && (
         <>
@@ -59,7 +70,7 @@ export function ComparePage() {
           />
         </>
       )}
-    </section>
+    </>
   );
 }
 

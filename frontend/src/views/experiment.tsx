@@ -4,6 +4,7 @@ import { useEffect, useMemo } from "preact/hooks";
 
 import { download } from "../download.ts";
 import { activeAt, BY_ACTIVITY, progressOf, timeLeft, visibleExperiments, wholeName } from "../experiments.ts";
+import { entryOf } from "../lookup.ts";
 import { usePage } from "../page.ts";
 import type { Span } from "../plotting.ts";
 import type {
@@ -318,7 +319,7 @@ function compared(series: ExperimentSeries, other: ExperimentSeries | null, begi
 function boardLines(series: ExperimentSeries, serials: readonly string[]) {
   return onOneAxis(
     serials.flatMap((serial) => {
-      const steps = series.boards[serial];
+      const steps = entryOf(series.boards, serial);
       if (steps === undefined) return [];
       const few = inFewSteps(steps, series.board_step, BOARD_STEPS);
       return [line(serial, few, means(few))];
@@ -372,7 +373,7 @@ function Boards({ boards, series, chosen }: BoardsProps) {
 function boardRows(boards: readonly ExperimentBoard[], series: ExperimentSeries): readonly BoardRow[] {
   const all = summary(series.together).mean;
   const rows = boards.map((board): BoardRow => {
-    const steps = series.boards[board.serial];
+    const steps = entryOf(series.boards, board.serial);
     if (steps === undefined || all === null) return { board, mean: null, above: null, least: null, most: null };
     const { mean, least, most } = summary(steps);
     return { board, mean, above: mean === null ? null : mean - all, least, most };

@@ -130,7 +130,7 @@ function Moments({ title, unit, times, series, hovered, index }: PlotProps & { i
       aria-label={`Moment of ${title}`}
       aria-valuetext={`${dateAndTime(times[at] ?? 0)}: ${words} ${unit}`}
       onInput={(event) => {
-        hovered.value = times[event.currentTarget.valueAsNumber] ?? null;
+        hovered.value = times[Number(event.currentTarget.value)] ?? null;
       }}
       onBlur={() => {
         hovered.value = null;

@@ -22,14 +22,16 @@ export function QueuePage() {
 export function QueueTable({ of = () => true }: { of?: (client: string) => boolean }) {
   const { live } = usePage();
   const operator = live.operator.value;
-  const columns = useMemo(() => queueColumns(operator), [operator]);
+  const { ahead } = live.farm.value;
+  const columns = useMemo(() => queueColumns(operator, ahead), [operator, ahead]);
   const rows = [...live.queue.value.values()]
     .filter(({ client }) => of(client))
     .sort((one, other) => one.place - other.place);
   return <Table label="Queue" columns={columns} rows={rows} keyOf={({ id }) => id} empty="Nobody waits for boards." />;
 }
 
-function queueColumns(operator: boolean): readonly Column<QueueRecord>[] {
+/** `ahead`: seconds that the farm's clock is ahead of this one. */
+function queueColumns(operator: boolean, ahead: number): readonly Column<QueueRecord>[] {
   const columns: readonly Column<QueueRecord>[] = [
     { id: "place", label: "Place", labelled: true, priority: 1, numeric: true, text: ({ place }) => String(place) },
     {
@@ -59,7 +61,7 @@ function queueColumns(operator: boolean): readonly Column<QueueRecord>[] {
       label: "Expected",
       labelled: true,
       priority: 2,
-      text: (row) => expected(row, Date.now() / 1000),
+      text: (row) => expected(row, Date.now() / 1000 + ahead),
     },
     {
       id: "why",

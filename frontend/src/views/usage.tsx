@@ -34,7 +34,7 @@ export function UsagePage() {
   const span = navigation.chosen("since");
   const account = navigation.chosen("account");
   // The time that was asked for stays while the page is looked at: its end is always now.
-  const [opened] = useState(() => Date.now() / 1000);
+  const [opened] = useState(() => live.now.peek());
   const fields = { by: dimensions.join(","), since: sinceOf(span, opened), ...(account === "" ? {} : { account }) };
   const { past, problem } = usePast<Usage>("usage", fields, REFRESH);
   const order = parseUsageOrder(navigation.chosen("sort"));

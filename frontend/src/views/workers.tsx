@@ -2,6 +2,7 @@ import { type Signal, useSignal } from "@preact/signals";
 import { useMemo } from "preact/hooks";
 
 import { bulkWorkerActions, workerActions } from "../actions.ts";
+import { entryOf } from "../lookup.ts";
 import { usePage } from "../page.ts";
 import type { BoardRecord, WorkerRecord } from "../records.ts";
 import { clockTime, count } from "../wording.ts";
@@ -146,7 +147,7 @@ export function WorkerState({ worker }: { worker: WorkerRecord }) {
 }
 
 function kindText(worker: WorkerRecord, kind: string): string {
-  return [kind, worker.kind_versions?.[kind]].filter(Boolean).join(" ");
+  return [kind, entryOf(worker.kind_versions, kind)].filter(Boolean).join(" ");
 }
 
 export function Kinds({ worker }: { worker: WorkerRecord }) {
@@ -155,7 +156,7 @@ export function Kinds({ worker }: { worker: WorkerRecord }) {
       {worker.kinds.map((kind, index) => (
         <span key={kind}>
           {index > 0 && ", "}
-          <KindLink name={kind} /> {worker.kind_versions?.[kind]}
+          <KindLink name={kind} /> {entryOf(worker.kind_versions, kind)}
         </span>
       ))}
     </>
