@@ -27,13 +27,14 @@ from icefarm.contract import (
     permissions,
 )
 from icefarm.control.rpc import client_api
-from icefarm.control.rpc.access_api import AccessProcedures
-from icefarm.control.rpc.account_api import AccountProcedures
 from icefarm.control.rpc.archive_api import ArchiveProcedures
 from icefarm.control.rpc.booking_api import BookingProcedures
 from icefarm.control.rpc.calibration_api import CalibrationProcedures
 from icefarm.control.rpc.client_api import ClientProcedures
 from icefarm.control.rpc.history_api import WatchProcedures
+from icefarm.control.rpc.operators.access_api import AccessProcedures
+from icefarm.control.rpc.operators.account_api import AccountProcedures
+from icefarm.control.rpc.operators.board_api import OperatorProcedures
 from icefarm.control.rpc.runs_api import RunProcedures
 from icefarm.control.rpc.worker_api import WorkerProcedures
 from icefarm.control.scheduling.placement import MAX_BOARDS, MAX_OPTIONS
@@ -161,14 +162,14 @@ def _excerpt(path: Path, name: str) -> str:
 
 def _control() -> Iterator[str]:
     classes = (
-        *(ClientProcedures, BookingProcedures, AccessProcedures, AccountProcedures),
+        *(ClientProcedures, OperatorProcedures, BookingProcedures, AccessProcedures, AccountProcedures),
         *(WatchProcedures, ArchiveProcedures, RunProcedures, CalibrationProcedures),
     )
     yield from _procedures(contract.CONTROL_PROCEDURES, *classes)
 
 
 def _operators() -> Iterator[str]:
-    classes = (ClientProcedures, AccessProcedures, AccountProcedures, WatchProcedures)
+    classes = (ClientProcedures, OperatorProcedures, AccessProcedures, AccountProcedures, WatchProcedures)
     yield from _procedures(contract.OPERATOR_PROCEDURES, *classes)
 
 

@@ -18,7 +18,7 @@ from icefarm.control.scheduling.explanations import amount_refusal, board_refusa
 from icefarm.errors import InvalidArgument, Unavailable, UnknownKind
 from icefarm.selectors.language import Selector
 
-__all__ = ["MAX_BOARDS", "MOST_SHARERS", "ReservationRequest", "choose"]
+__all__ = ["MAX_BOARDS", "MOST_SHARERS", "ReservationRequest", "choose", "distinct_serials"]
 
 #: Maximum boards of one request; a guard against typing mistakes, far above any farm.
 MAX_BOARDS = 10_000
@@ -27,6 +27,13 @@ MAX_BOARDS = 10_000
 MOST_SHARERS = 16
 #: Longest options of a kind, as JSON, in characters.
 MAX_OPTIONS = 16_384
+
+
+def distinct_serials(serials: Sequence[str]) -> list[str]:
+    """Return serials, each once.  Raises `InvalidArgument` where there are too many."""
+    if len(serials) > MAX_BOARDS:
+        raise InvalidArgument(f"serials names {len(serials)} boards; at most {MAX_BOARDS} at once")
+    return list(dict.fromkeys(serials))
 
 
 def _check_amount(_: object, __: Attribute[int | None], amount: int | None) -> None:
@@ -39,10 +46,8 @@ def _check_serials(_: object, __: Attribute[Any], serials: tuple[str, ...] | Non
         return
     if not serials:
         raise InvalidArgument("serials names no board; name at least one, or give an amount")
-    if len(serials) > MAX_BOARDS:
-        raise InvalidArgument(f"serials names {len(serials)} boards; at most {MAX_BOARDS} at once")
-    twice = sorted(serial for serial, times in Counter(serials).items() if times > 1)
-    if twice:
+    if len(distinct_serials(serials)) < len(serials):
+        twice = sorted(serial for serial, times in Counter(serials).items() if times > 1)
         raise InvalidArgument(f"serials names more than once: {', '.join(twice)}", serials=twice)
 
 

@@ -36,14 +36,15 @@ from icefarm.control.reservations.sharing.groups import Groups
 from icefarm.control.reservations.sharing.long_holds import LongHolds
 from icefarm.control.reservations.sharing.shares import Shares
 from icefarm.control.reservations.termination import Termination
-from icefarm.control.rpc.access_api import AccessProcedures
-from icefarm.control.rpc.account_api import AccountProcedures
 from icefarm.control.rpc.archive_api import ArchiveProcedures, Table, without_archive
 from icefarm.control.rpc.booking_api import BookingProcedures
 from icefarm.control.rpc.calibration_api import CalibrationProcedures
 from icefarm.control.rpc.client_api import ClientProcedures
 from icefarm.control.rpc.dispatcher import RpcDispatcher
 from icefarm.control.rpc.history_api import WatchProcedures, journal_lines
+from icefarm.control.rpc.operators.access_api import AccessProcedures
+from icefarm.control.rpc.operators.account_api import AccountProcedures
+from icefarm.control.rpc.operators.board_api import OperatorProcedures
 from icefarm.control.rpc.pacing import Pacing
 from icefarm.control.rpc.runs_api import RunProcedures
 from icefarm.control.rpc.worker_api import WorkerProcedures
@@ -309,11 +310,7 @@ def handlers(
         parts.sessions,
         parts.reservations,
         parts.queue,
-        parts.termination,
-        parts.inventory,
-        parts.worker_client,
         parts.rates,
-        parts.publisher,
         clock,
         credentials,
         parts.mirror,
@@ -323,6 +320,15 @@ def handlers(
         settings.preemptible,
         settings.most_sharers,
         None if settings.public_url is None else socket_url(settings.public_url),
+    )
+    for_operators = OperatorProcedures(
+        store,
+        parts.sessions,
+        parts.queue,
+        parts.termination,
+        parts.inventory,
+        parts.worker_client,
+        parts.publisher,
     )
     for_workers = WorkerProcedures(
         store,
@@ -342,6 +348,7 @@ def handlers(
     of_access = AccessProcedures(store, parts.access, parts.queue, parts.publisher)
     tables = {
         **for_clients.table(),
+        **for_operators.table(),
         **for_bookers.table(),
         **for_teachers.table(),
         **for_watchers.table(),
