@@ -166,7 +166,9 @@ def _format(node: Node) -> None:
 
 def _test(_: Node) -> None:
     node = _node_for_tests()
-    run(node, [node.node, "--import", "./test/jsx.ts", "--test", "test/**/*.test.{ts,tsx}"], "tests of frontend/ failed")
+    run(
+        node, [node.node, "--import", "./test/jsx.ts", "--test", "test/**/*.test.{ts,tsx}"], "tests of frontend/ failed"
+    )
 
 
 _COMMANDS: Mapping[str, Callable[[Node], None]] = {

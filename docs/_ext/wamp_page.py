@@ -263,7 +263,7 @@ def _field(each: Any) -> str:
 
 def _records() -> Iterator[str]:
     for name, cls in inspect.getmembers(contract, attrs.has):
-        if cls.__module__ == contract.__name__ and cls is not Permission:
+        if cls.__module__.startswith(f"{contract.__name__}.") and cls is not Permission:
             yield f"### {name}\n\n{_said(cls)}\n\n| field | |\n|---|---|"
             comments = _comments(cls)
             for each in attrs.fields(cls):

@@ -1,4 +1,4 @@
-// What control sends: the records of the wire contract, as icefarm/contract.py has them, and the past that it keeps.
+// What control sends: the records of the wire contract, as icefarm/contract/ has them, and the past that it keeps.
 // A board is a `device` on the wire; here it is a board.
 
 export type Status = "available" | "reserved" | "flashing" | "testing" | "broken" | "offline";
