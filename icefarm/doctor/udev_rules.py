@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from icefarm.doctor.machine import Machine
-from icefarm.worker.usb.monitor import APPLICATION_IDS, BOOT_IDS, UDEV_CONTROL
+from icefarm.worker.usb_monitor import APPLICATION_IDS, BOOT_IDS, UDEV_CONTROL
 
 __all__ = ["DEFAULT_GROUP", "RULES_FILE", "commands_to_apply", "runs_udevd", "udev_rules"]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from attrs import frozen
 
-from icefarm.worker.usb.monitor import APPLICATION_IDS, BOOT_IDS
+from icefarm.worker.usb_monitor import APPLICATION_IDS, BOOT_IDS
 
 __all__ = ["UsbDevice", "devices_in", "node_of", "parent_of"]
 

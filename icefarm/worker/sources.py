@@ -20,7 +20,7 @@ from icefarm.virtual.models import MODELS
 from icefarm.virtual.usb_bus import VirtualBus, VirtualBusOptions
 from icefarm.worker.board.states import Firmware
 from icefarm.worker.flash.images import DEFAULT, FirmwareImage, Images, images_in
-from icefarm.worker.usb.monitor import UsbMonitor
+from icefarm.worker.usb_monitor import UsbMonitor
 
 __all__ = ["RealBoards", "Source", "VirtualBoards", "model_of"]
 

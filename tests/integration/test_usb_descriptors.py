@@ -18,7 +18,7 @@ from attrs import frozen
 from icefarm.doctor.udev_rules import udev_rules
 from icefarm.doctor.usb_tree import UsbDevice, devices_in
 from icefarm.usb.usb_events import DriveAdded, TtyAdded
-from icefarm.worker.usb.monitor import APPLICATION_IDS, BOOT_IDS, event_of, properties_of
+from icefarm.worker.usb_monitor import APPLICATION_IDS, BOOT_IDS, event_of, properties_of
 
 pytestmark = pytest.mark.integration
 

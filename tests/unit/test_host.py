@@ -11,7 +11,7 @@ from recorded_host import SERIAL, Host
 
 from icefarm.doctor.udev_rules import RULES_FILE, udev_rules
 from icefarm.doctor.usb_tree import devices_in, parent_of
-from icefarm.worker.usb.monitor import APPLICATION_IDS, BOOT_IDS
+from icefarm.worker.usb_monitor import APPLICATION_IDS, BOOT_IDS
 
 #: One match or assignment of a rule (udev(7)).
 _TOKEN = re.compile(r'[A-Z_]+(?:\{[A-Za-z_]+\})?(?:==|!=|\+=|=)"[^"]*"')

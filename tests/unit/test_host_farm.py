@@ -14,7 +14,7 @@ from icefarm import __version__
 from icefarm.control.storage.migrations import steps
 from icefarm.doctor.database_probe import DatabaseAway, DatabaseFacts
 from icefarm.errors import IcefarmError, InternalError, LinkLost, NotAuthorized, TimedOut, Untrusted
-from icefarm.worker.usb.monitor import APPLICATION_IDS
+from icefarm.worker.usb_monitor import APPLICATION_IDS
 
 URL = "https://farm.example:8080"
 APPLIED = tuple((step.version, step.checksum) for step in steps())

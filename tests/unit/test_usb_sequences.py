@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from icefarm.usb.usb_events import DriveAdded, DriveRemoved, TtyAdded, TtyRemoved, UsbEvent
-from icefarm.worker.usb.monitor import UsbMonitor
+from icefarm.worker.usb_monitor import UsbMonitor
 
 #: What one board does, in order: a flash, and then it is unplugged in the middle of another one.
 STORY = ("tty+", "tty-", "drive+", "drive-", "tty+", "tty-", "drive+", "drive-")

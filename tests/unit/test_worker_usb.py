@@ -8,7 +8,7 @@ import pytest
 
 from icefarm.usb.usb_events import DriveAdded, DriveRemoved, TtyAdded, TtyRemoved
 from icefarm.worker.board.registry import Ports
-from icefarm.worker.usb.monitor import UsbMonitor, event_of, properties_of
+from icefarm.worker.usb_monitor import UsbMonitor, event_of, properties_of
 
 SERIAL = "E463A8574B151439"
 

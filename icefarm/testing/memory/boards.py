@@ -16,6 +16,7 @@ from icefarm.bitstream import decompress
 from icefarm.bitstream.transfer import restored
 from icefarm.concurrency.clock import Clock
 from icefarm.usb.usb_events import DriveAdded, DriveRemoved, TtyAdded, TtyRemoved, UsbEvent
+from icefarm.worker.board.hardware import Hardware
 from icefarm.worker.board.states import Firmware
 from icefarm.worker.flash.errors import FlashFailed
 from icefarm.worker.flash.hub_power import PowerFailed
@@ -290,8 +291,8 @@ class MemoryBoard:
 
 
 @define(eq=False, repr=False)
-class MemoryHardware:
-    """Ports and drives of in-memory boards; implements `icefarm.worker.board.hardware.Hardware`."""
+class MemoryHardware(Hardware):
+    """Ports and drives of in-memory boards."""
 
     boards: list[MemoryBoard] = Factory(list)
     #: Drives whose write does not end until the test fires the Deferred.

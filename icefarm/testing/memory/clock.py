@@ -13,7 +13,7 @@ __all__ = ["MortalClock"]
 
 
 @define(eq=False)
-class MortalClock:
+class MortalClock(Clock):
     """A clock that works until `die`."""
 
     clock: Clock

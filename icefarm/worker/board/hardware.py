@@ -81,7 +81,7 @@ class _OpenPort(SerialPort):
 
 
 @frozen
-class SerialHardware:
+class SerialHardware(Hardware):
     """Twisted's serial ports, on a reactor."""
 
     _reactor: Any
