@@ -13,6 +13,7 @@ from threading import Thread
 from typing import IO
 
 from attrs import Factory, define, frozen
+from forked import programs
 
 __all__ = ["PAGES", "ROOT", "Block", "Reader", "blocks", "sections"]
 
@@ -113,7 +114,7 @@ class Reader:
     def environment(self) -> dict[str, str]:
         """A shell in which the virtual environment is active, and nothing of icefarm is set but where the farm is."""
         kept = {key: value for key, value in os.environ.items() if not key.startswith(("ICEFARM_", "XDG_", "PG"))}
-        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+        path = os.pathsep.join([str(programs()), str(Path(sys.executable).parent), os.environ["PATH"]])
         url = f"http://127.0.0.1:{self.port}"
         own = {"HOME": str(self.home), "PATH": path, "ICEFARM_URL": url, "ICEFARM_CONTROL": url}
         return {**kept, **own, **self.variables}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -13,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import forked
 import pytest
 from attrs import frozen
 
@@ -58,7 +58,7 @@ class Private:
 def _icefarm(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     plain = {name: value for name, value in os.environ.items() if not name.startswith("ICEFARM_")}
     return subprocess.run(
-        [sys.executable, "-m", "icefarm", *arguments], capture_output=True, text=True, check=False, timeout=LIMIT,
+        forked.icefarm(*arguments), capture_output=True, text=True, check=False, timeout=LIMIT,
         env={**plain, **environment},
     )  # fmt: skip
 

@@ -6,12 +6,12 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+import forked
 import pytest
 
 from icefarm.bitstream import made_up_bitstream
@@ -45,7 +45,7 @@ def circuits(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 def command(farm: FarmProcess, name: str, *arguments: str) -> list[str]:
     own = ("--url", farm.url, "--name", name, "--wait", "--timeout", "60", "-o", "json")
-    return [sys.executable, "-m", "icefarm", "evaluate", *arguments, *own]
+    return forked.icefarm("evaluate", *arguments, *own)
 
 
 def plain() -> dict[str, str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import forked
 import pytest
 from test_cli_archive import LIMIT, environment
 
@@ -31,7 +31,7 @@ def farm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FarmProcess]:
 
 
 def icefarm(farm: FarmProcess, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "icefarm", *arguments]
+    command = forked.icefarm(*arguments)
     # A zone by name, so that a test does not depend on this host's.
     plain = {**environment(farm), "ICEFARM_ZONE": "Europe/Berlin", **more}
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=LIMIT, env=plain)

@@ -8,13 +8,13 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import forked
 import pytest
 
 from icefarm.client import Farm
@@ -40,7 +40,7 @@ def icefarm(farm: FarmProcess, *words: str, name: str = "") -> subprocess.Comple
     own = ["--name", name] if name else []
     token = (farm.data_dir / "operator.token").read_text().strip()
     return subprocess.run(
-        [sys.executable, "-P", "-m", "icefarm", *words[:1], *own, *words[1:]],
+        forked.icefarm(*words[:1], *own, *words[1:]),
         capture_output=True,
         text=True,
         timeout=120,
@@ -57,8 +57,7 @@ def said(farm: FarmProcess, *words: str) -> Any:
 
 def token_of(farm: FarmProcess, account: str) -> str:
     done = subprocess.run(
-        [sys.executable, "-P", "-m", "icefarm", "token", "add", account, "--role", "client", "--data-dir",
-         str(farm.data_dir)],
+        forked.icefarm("token", "add", account, "--role", "client", "--data-dir", str(farm.data_dir)),
         capture_output=True, text=True, timeout=120, check=True,
     )  # fmt: skip
     return done.stdout.strip()

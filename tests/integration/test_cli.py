@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import forked
 import pytest
 from attrs import frozen
 
@@ -41,7 +42,7 @@ class Shell:
 
     def run(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", "icefarm", *arguments],
+            forked.icefarm(*arguments),
             capture_output=True,
             text=True,
             check=False,
@@ -53,7 +54,7 @@ class Shell:
     def started(self, *arguments: str) -> Iterator[subprocess.Popen[str]]:
         """Start a verb that goes on for a while; it is gone at the end of the block."""
         process = subprocess.Popen(
-            [sys.executable, "-m", "icefarm", *arguments],
+            forked.icefarm(*arguments),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

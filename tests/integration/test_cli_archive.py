@@ -6,10 +6,10 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import forked
 import pytest
 from pyarrow import parquet
 
@@ -35,7 +35,7 @@ def environment(farm: FarmProcess) -> dict[str, str]:
 
 
 def icefarm(farm: FarmProcess, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "icefarm", *arguments]
+    command = forked.icefarm(*arguments)
     return subprocess.run(
         command, capture_output=True, text=True, check=False, timeout=LIMIT, env={**environment(farm), **more}
     )
@@ -81,7 +81,7 @@ def test_an_experiment_that_there_is_not_is_an_error_of_one_line(farm: FarmProce
 
 def test_results_are_followed_until_ctrl_c(farm: FarmProcess) -> None:
     evaluate(farm, "followed", 1)
-    command = [sys.executable, "-m", "icefarm", "results", "followed", "--follow", "-o", "json"]
+    command = forked.icefarm("results", "followed", "--follow", "-o", "json")
     with OwnProcess(command, stdout=subprocess.PIPE, env=environment(farm)) as following:
         assert following.stdout is not None
         first = json.loads(following.stdout.readline())

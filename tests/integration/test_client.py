@@ -13,6 +13,7 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
+import forked
 import pytest
 from pytest_twisted import ensureDeferred
 from twisted.internet import reactor
@@ -78,7 +79,7 @@ def wait_until_free(watcher: Farm, timeout: float) -> None:
 
 def started(script: str, url: str, *arguments: str) -> subprocess.Popen[str]:
     """Start a script that has the farm's URL as its first argument."""
-    command = [sys.executable, "-c", script, url, *arguments]
+    command = forked.python("-c", script, url, *arguments)
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -291,7 +292,7 @@ def test_where_nobody_listens_the_error_says_where_and_what_to_do() -> None:
 def test_the_examples_run(name: str, arguments: list[str], lines: int, url: str, watcher: Farm) -> None:
     wait_until_free(watcher, timeout=30)
     done = subprocess.run(
-        [sys.executable, str(ROOT / "examples" / name), *arguments],
+        forked.python(str(ROOT / "examples" / name), *arguments),
         env={"ICEFARM_URL": url},
         capture_output=True,
         text=True,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import forked
 import pytest
 
 from icefarm.client import Farm
@@ -34,7 +34,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 def run(name: str, *arguments: object) -> None:
     """Run a script to its end: it says "done", and leaves no reservation."""
-    command = [sys.executable, str(HERE / "scripts" / name), *map(str, arguments)]
+    command = forked.python(str(HERE / "scripts" / name), *map(str, arguments))
     done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, check=False)
     assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr
     assert "Traceback" not in done.stderr
@@ -59,7 +59,7 @@ def test_a_script_that_counts_on_several_pins_runs_unchanged(url: str) -> None:
 
 
 def test_the_command_line_shows_each_pin_with_its_count(url: str) -> None:
-    command = [sys.executable, "-m", "icefarm", "evaluate", "--url", url, "--kind", "multipulsecount"]
+    command = forked.icefarm("evaluate", "--url", url, "--kind", "multipulsecount")
     done = subprocess.run(
         [*command, "--pins", "27,18,9", "--window", "0.5", str(FOUR_PINS)],
         capture_output=True, text=True, timeout=LIMIT, check=True,

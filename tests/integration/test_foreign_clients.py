@@ -20,6 +20,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import cbor2
+import forked
 import msgpack
 import pytest
 import pytest_twisted
@@ -119,7 +120,7 @@ def example(request: pytest.FixtureRequest) -> tuple[Examples, str]:
 
 def free(farm: FarmProcess) -> int:
     done = subprocess.run(
-        [sys.executable, "-m", "icefarm", "devices", "-o", "json", "--url", farm.url],
+        forked.icefarm("devices", "-o", "json", "--url", farm.url),
         capture_output=True,
         text=True,
         timeout=LIMIT,
@@ -140,7 +141,7 @@ def test_an_example_counts_and_returns_its_board(example: tuple[Examples, str], 
 def test_an_example_signs_in_with_a_token(example: tuple[Examples, str], farm: FarmProcess) -> None:
     examples, name = example
     token = subprocess.run(
-        [sys.executable, "-m", "icefarm", "token", "add", name, "--role", "client", "--data-dir", farm.data_dir],
+        forked.icefarm("token", "add", name, "--role", "client", "--data-dir", str(farm.data_dir)),
         capture_output=True,
         text=True,
         timeout=LIMIT,

@@ -7,12 +7,12 @@ import json
 import logging
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import forked
 import pytest
 
 from icefarm.client import Farm
@@ -107,7 +107,7 @@ def test_an_evaluation_without_trouble_is_followed_as_well(farm: FarmProcess, cl
 
 
 def test_the_command_line_logs_as_the_services_do(farm: FarmProcess) -> None:
-    command = [sys.executable, "-m", "icefarm", "--debug", "evaluate", str(CIRCUIT)]
+    command = forked.icefarm("--debug", "evaluate", str(CIRCUIT))
     token = (farm.data_dir / "operator.token").read_text().strip()
     environment = {**os.environ, "ICEFARM_LOG_FORMAT": "json", "ICEFARM_URL": farm.url, "ICEFARM_TOKEN": token}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60, check=False)

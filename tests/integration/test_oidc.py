@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import forked
 import pytest
 from attrs import frozen
 from oidc_issuer import IssuerProcess, Person
@@ -61,7 +62,7 @@ class Site:
         return login_path(self.farm.url, self.environment)
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "icefarm", *arguments]
+        command = forked.icefarm(*arguments)
         return subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, env=self.environment, check=False)
 
     def sign_in(self, name: str) -> str:
@@ -139,7 +140,7 @@ def test_a_script_outlasts_its_token(site: Site) -> None:
     site.sign_in("grace")
     first = StoredLogin.read(site.login)
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT], capture_output=True, text=True, timeout=LIMIT, env=site.environment, check=False
+        forked.python("-c", SCRIPT), capture_output=True, text=True, timeout=LIMIT, env=site.environment, check=False
     )
     assert done.stdout == "grace/run 1\n", done.stderr
     assert "lost" not in done.stderr

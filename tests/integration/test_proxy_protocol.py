@@ -10,7 +10,6 @@ import shutil
 import socket
 import ssl
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -18,6 +17,7 @@ from http.client import HTTPSConnection
 from pathlib import Path
 from typing import Any
 
+import forked
 import pytest
 from attrs import frozen
 from certificates import issue
@@ -117,7 +117,7 @@ def proxied(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     path, port, inside = tmp_path_factory.mktemp("farm"), free_port(), free_port()
     arguments = ("--boards", "1", "--speed", "instant", "--listen", f"127.0.0.1:{inside}", "--proxy", PROXY)
     # A farm that others can reach does not start while nobody has a token.
-    make = [sys.executable, "-m", "icefarm", "token", "add", "ada", "--role", "client"]
+    make = forked.icefarm("token", "add", "ada", "--role", "client")
     subprocess.run([*make, "--data-dir", str(path / "data")], check=True, stdout=subprocess.DEVNULL, timeout=60)
     with (
         _running(request.param, path, port, inside) as ca_file,

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin
 
+import forked
 import pytest
 from attrs import frozen
 from nginx import PREFIX, nginx
@@ -69,7 +69,7 @@ def test_a_script_evaluates_through_the_proxy(proxied: Proxied) -> None:
 
 
 def test_the_command_line_reaches_the_farm_through_the_proxy(proxied: Proxied) -> None:
-    command = [sys.executable, "-m", "icefarm", "devices", "-o", "json", "--url", proxied.outside]
+    command = forked.icefarm("devices", "-o", "json", "--url", proxied.outside)
     done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, check=False)
     assert done.returncode == 0, done.stderr
     assert len(json.loads(done.stdout)) == 2
@@ -93,7 +93,7 @@ def test_a_farm_that_a_proxy_makes_known_to_others_takes_tokens(tmp_path: Path) 
     # To the router, all who come through the proxy are on this host.
     url = "https://lab.example/icefarm"
     inside, data = f"127.0.0.1:{free_port()}", tmp_path / "farm"
-    add = [sys.executable, "-m", "icefarm", "token", "add", "ada", "--role", "client", "--data-dir", str(data)]
+    add = forked.icefarm("token", "add", "ada", "--role", "client", "--data-dir", str(data))
     subprocess.run(add, capture_output=True, timeout=LIMIT, check=True)
     with FarmProcess(data, ("--boards", "0", "--listen", inside, "--public-url", url)) as farm:
         farm.wait_until_ready()

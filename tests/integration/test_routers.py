@@ -9,11 +9,11 @@ import os
 import re
 import signal
 import subprocess
-import sys
 from collections.abc import Iterable, Iterator
 from itertools import count
 from pathlib import Path
 
+import forked
 import pytest
 
 from icefarm.client import Farm
@@ -48,23 +48,12 @@ def urls(farm: FarmProcess) -> list[str]:
 
 def token(farm: FarmProcess, name: str) -> str:
     """Make a token of a client."""
-    command = [
-        sys.executable,
-        "-m",
-        "icefarm",
-        "token",
-        "add",
-        name,
-        "--role",
-        "client",
-        "--data-dir",
-        str(farm.data_dir),
-    ]
+    command = forked.icefarm("token", "add", name, "--role", "client", "--data-dir", str(farm.data_dir))
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[-1]
 
 
 def revoke(farm: FarmProcess, name: str) -> None:
-    command = [sys.executable, "-m", "icefarm", "token", "revoke", name, "--data-dir", str(farm.data_dir)]
+    command = forked.icefarm("token", "revoke", name, "--data-dir", str(farm.data_dir))
     subprocess.run(command, capture_output=True, check=True)
 
 

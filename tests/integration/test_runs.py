@@ -7,12 +7,12 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import forked
 import pytest
 from attrs import frozen
 
@@ -81,7 +81,7 @@ def closed(url: str, experiment: str, amount: int = 1) -> list[Cited]:
 
 def icefarm(url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "ICEFARM_URL": url}
-    command = [sys.executable, "-P", "-m", "icefarm", *arguments]
+    command = forked.icefarm(*arguments)
     return subprocess.run(
         command, capture_output=True, text=True, timeout=COMMAND, check=False, cwd=ROOT, env=environment
     )
@@ -103,7 +103,7 @@ def test_a_run_is_exported_and_measured_again_on_another_farm(
     # The script of docs/runs.md.
     script = (ROOT / "docs" / "runs.md").read_text().rpartition("```python\n")[2].partition("```")[0]
     own = {**os.environ, "ICEFARM_URL": farm.url}
-    command = [sys.executable, "-c", script]
+    command = forked.python("-c", script)
     done = subprocess.run(command, capture_output=True, text=True, timeout=COMMAND, check=False, cwd=tmp_path, env=own)
     assert done.stdout.startswith("True 3 of 3 values agree"), done.stderr
     other = icefarm(fast.url, "replay", file, "-o", "json")
@@ -119,7 +119,7 @@ def test_a_run_is_exported_and_measured_again_on_another_farm(
 
 def test_the_example_compares_two_farms(farm: FarmProcess, fast: FarmProcess) -> None:
     def compared(second: str) -> tuple[int, list[str]]:
-        command = [sys.executable, "examples/compare_farms.py", farm.url, second, *CIRCUITS]
+        command = forked.python("examples/compare_farms.py", farm.url, second, *CIRCUITS)
         done = subprocess.run(command, capture_output=True, text=True, timeout=COMMAND, check=False, cwd=ROOT)
         assert done.stderr == ""
         return done.returncode, done.stdout.splitlines()
@@ -135,7 +135,7 @@ def test_the_example_compares_two_farms(farm: FarmProcess, fast: FarmProcess) ->
 
 def test_a_run_whose_client_is_killed_is_closed_with_what_was_measured(farm: FarmProcess) -> None:
     environment = {**os.environ, "ICEFARM_URL": farm.url}
-    with OwnProcess([sys.executable, "-c", ENDLESS], stdout=subprocess.PIPE, env=environment) as script:
+    with OwnProcess(forked.python("-c", ENDLESS), stdout=subprocess.PIPE, env=environment) as script:
         assert script.stdout is not None
         seen = 0
         for line in script.stdout:

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.request import urlopen
 
+import forked
 import pytest
 
 from icefarm.client import Farm
@@ -28,7 +29,7 @@ QUICK = ("--listen", "127.0.0.1:0", "--speed", "instant", "--boards", "2", "--na
 
 
 def icefarm(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "icefarm", *arguments], capture_output=True, text=True, check=False)
+    return subprocess.run(forked.icefarm(*arguments), capture_output=True, text=True, check=False)
 
 
 @pytest.fixture

@@ -1,0 +1,67 @@
+"""Commands of icefarm, and Python scripts of clients, without their imports: a process that has them forks for each.
+
+Use `icefarm`, `python` and `programs` like the installed programs.  Take those, by `sys.executable`, where a test is
+about the process itself: how it starts, its options of Python, a terminal that it is to control.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from functools import cache
+from pathlib import Path
+
+__all__ = ["icefarm", "programs", "python"]
+
+_HERE = Path(__file__).parent
+#: Set where the lines are counted that are run: that begins with an interpreter.
+_COVERAGE = "COVERAGE_PROCESS_CONFIG"
+#: Seconds for the server to end.
+END_LIMIT = 30
+
+
+def icefarm(*arguments: str) -> list[str]:
+    """Return a command that runs ``icefarm`` with these arguments."""
+    return [str(programs() / "icefarm"), *arguments]
+
+
+def python(*arguments: str) -> list[str]:
+    """Return a command that runs a script, or the text behind ``-c``, with what a client imports at hand."""
+    return [str(programs() / "python"), *arguments]
+
+
+@cache
+def programs() -> Path:
+    """Return a directory for PATH with ``icefarm`` and ``python``.  Their server ends with this process."""
+    if _COVERAGE in os.environ:
+        return Path(sys.executable).parent
+    directory = Path(tempfile.mkdtemp(prefix="icefarm-forks-"))
+    for name in ("icefarm", "python"):
+        program = directory / name
+        # Without the environment, and without packages: it starts sooner.
+        program.write_text(f"#!{sys.executable} -IS\n{(_HERE / 'call.py').read_text()}")
+        program.chmod(0o700)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(directory / "socket"))
+        # Those that call before the server accepts wait for it.
+        listener.listen(64)
+        server = subprocess.Popen(
+            [sys.executable, "-P", str(_HERE / "server.py"), str(listener.fileno())],
+            stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, pass_fds=[listener.fileno()], start_new_session=True,
+            # It uses no files of the tests.
+            cwd=directory,
+        )  # fmt: skip
+    atexit.register(_end, server, directory)
+    return directory
+
+
+def _end(server: subprocess.Popen[bytes], directory: Path) -> None:
+    assert server.stdin is not None
+    server.stdin.close()
+    server.wait(END_LIMIT)
+    shutil.rmtree(directory)

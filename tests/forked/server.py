@@ -1,0 +1,232 @@
+"""The server of forks: it has imported what ``icefarm`` and scripts of clients need, and forks for each call.
+
+A fork is a process like any other, in a session of its own.  Its arguments, environment, directory, umask and files are
+the caller's (`call.py`), and it ends as it likes.  Twisted's reactor is not imported here, so that each has its own.
+
+Usage: server.py LISTENER, the descriptor of a Unix socket.  The server ends with its standard input, and ends what
+still runs then.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import gc
+import importlib
+import io
+import marshal
+import os
+import select
+import signal
+import socket
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from fcntl import F_DUPFD_CLOEXEC, fcntl
+from types import ModuleType
+
+from attrs import Factory, define, frozen
+
+#: What only a new interpreter takes from its environment; where these differ from here, the caller starts one.
+OF_INTERPRETERS = ("PYTHON", "LC_", "LANG", "LD_", "MALLOC_", "GLIBC_")
+#: It can be had later, too.
+FAULTS = "PYTHONFAULTHANDLER"
+#: As `call.py` has it.
+_ALONE = 0
+#: Descriptors that a caller can pass on at once (scm(7)).
+_MOST_FILES = 253
+
+
+@frozen
+class Call:
+    """What a fork is to be."""
+
+    #: The program, ``icefarm`` or ``python``; its arguments, with its path in front.
+    name: str
+    arguments: list[str]
+    directory: str
+    umask: int
+    ignores_interrupts: bool
+    environment: dict[str, str]
+    #: Descriptors: the caller's numbers, and those here.
+    numbers: list[int]
+    files: list[int]
+
+    @property
+    def needs_interpreter(self) -> bool:
+        """Whether a fork could not do what a new interpreter does."""
+        first = next(iter(self.arguments[1:]), "-")
+        if self.name == "python" and first != "-c" and (first.startswith("-") or not os.path.isfile(self._here(first))):
+            return True
+        return _of_interpreter(self.environment) != _of_interpreter(os.environ)
+
+    def _here(self, path: str) -> str:
+        return os.path.join(self.directory, path)
+
+    def become(self) -> None:
+        """Make this process the caller's in all but its code."""
+        os.setsid()
+        apart = [fcntl(file, F_DUPFD_CLOEXEC, max(self.numbers, default=0) + 1) for file in self.files]
+        os.closerange(0, min(apart, default=0))
+        for number, file in zip(self.numbers, apart, strict=True):
+            os.dup2(file, number)
+            os.close(file)
+        os.chdir(self.directory)
+        os.umask(self.umask)
+        os.environ.clear()
+        os.environ.update(self.environment)
+        time.tzset()
+        if self.ignores_interrupts:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+        _open_streams()
+        if FAULTS in self.environment:
+            faulthandler.enable()
+
+    def run(self) -> None:
+        if self.name == "icefarm":
+            from icefarm.cli import main
+
+            sys.argv[:] = self.arguments
+            main()
+        else:
+            _run_python(self.arguments[1:])
+
+
+def _of_interpreter(environment: Mapping[str, str]) -> dict[str, str]:
+    return {key: value for key, value in environment.items() if key.startswith(OF_INTERPRETERS) and key != FAULTS}
+
+
+def _open_streams() -> None:
+    """Open the three streams as a new interpreter does."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        here = getattr(sys, f"__{name}__")
+        try:
+            unbuffered = number > 0 and bool(os.environ.get("PYTHONUNBUFFERED"))
+            raw = open(number, "wb" if number else "rb", 0 if unbuffered else -1, closefd=False)  # noqa: SIM115
+        except OSError:
+            stream = None  # The caller has closed it.
+        else:
+            errors = "backslashreplace" if number == 2 else here.errors
+            lines = not unbuffered and (raw.isatty() or number == 2)
+            stream = io.TextIOWrapper(raw, here.encoding, errors, "\n", lines, write_through=unbuffered)
+            stream.mode = "w" if number else "r"
+        setattr(sys, name, stream)
+        setattr(sys, f"__{name}__", stream)
+
+
+def _run_python(arguments: list[str]) -> None:
+    if arguments[0] == "-c":
+        _, text, *rest = arguments
+        sys.argv[:], directory, file = ["-c", *rest], "", "<string>"
+    else:
+        sys.argv[:], file = arguments, os.path.abspath(arguments[0])
+        directory = os.path.dirname(os.path.realpath(file))
+        with open(file, "rb") as script:
+            text = script.read()
+    sys.path.insert(0, directory)
+    module = sys.modules["__main__"] = ModuleType("__main__")
+    if arguments[0] != "-c":
+        module.__file__ = file
+    exec(compile(text, file, "exec", dont_inherit=True), module.__dict__)
+
+
+def _received(connection: socket.socket) -> Call:
+    length, files, _, _ = socket.recv_fds(connection, 4, _MOST_FILES)
+    data = connection.recv(int.from_bytes(length, "little"), socket.MSG_WAITALL)
+    name, arguments, directory, umask, ignored, environment, numbers = marshal.loads(data)
+    return Call(name, arguments, directory, umask, ignored, environment, numbers, files)
+
+
+@define
+class Server:
+    """Forks for callers, and tells each of them how its process has ended."""
+
+    _listener: socket.socket
+    _poll: select.poll = Factory(select.poll)
+    #: The processes by descriptors that say that they have ended, and by those of their callers.
+    _ends: dict[int, tuple[int, socket.socket]] = Factory(dict)
+    _callers: dict[int, int] = Factory(dict)
+
+    def serve(self) -> Call | None:
+        """Return what this process is to be, which is a fork; in the server itself, return None at the end."""
+        self._poll.register(sys.stdin.fileno(), select.POLLHUP)
+        self._poll.register(self._listener.fileno(), select.POLLIN)
+        while True:
+            for descriptor, _ in self._poll.poll():
+                if descriptor == sys.stdin.fileno():
+                    self._end_all()
+                    return None
+                if descriptor in self._ends:
+                    self._ended(descriptor)
+                elif descriptor in self._callers:
+                    # It was killed.
+                    os.kill(self._callers[descriptor], signal.SIGKILL)
+                    self._forget_caller(descriptor)
+                elif descriptor == self._listener.fileno():
+                    call = self._fork()
+                    if call is not None:
+                        return call
+
+    def _fork(self) -> Call | None:
+        connection, _ = self._listener.accept()
+        call = _received(connection)
+        pid = _ALONE if call.needs_interpreter else os.fork()
+        if pid == 0 and not call.needs_interpreter:
+            return call
+        for file in call.files:
+            os.close(file)
+        connection.sendall(pid.to_bytes(4, "little"))
+        if pid == _ALONE:
+            connection.close()
+        else:
+            end = os.pidfd_open(pid)
+            self._ends[end] = pid, connection
+            self._callers[connection.fileno()] = pid
+            self._poll.register(end, select.POLLIN)
+            self._poll.register(connection.fileno(), select.POLLHUP)
+        return None
+
+    def _ended(self, end: int) -> None:
+        pid, connection = self._ends.pop(end)
+        self._poll.unregister(end)
+        os.close(end)
+        _, status = os.waitpid(pid, 0)
+        if connection.fileno() in self._callers:
+            self._forget_caller(connection.fileno())
+        with suppress(OSError):
+            connection.sendall(status.to_bytes(4, "little"))
+        connection.close()
+
+    def _forget_caller(self, descriptor: int) -> None:
+        self._poll.unregister(descriptor)
+        del self._callers[descriptor]
+
+    def _end_all(self) -> None:
+        for pid, _ in self._ends.values():
+            with suppress(ProcessLookupError):
+                os.killpg(pid, signal.SIGKILL)
+
+
+def _import_all() -> None:
+    from icefarm.cli import VERBS
+
+    for module, _, _ in VERBS.values():
+        importlib.import_module(f"icefarm.cli.commands.{module}")
+    for module in ("icefarm.wamp.link", "icefarm.client.api.reactor_thread", "icefarm.client.aio", "asyncio", "json"):
+        importlib.import_module(module)
+    assert "twisted.internet.reactor" not in sys.modules
+    gc.collect()
+    gc.freeze()
+
+
+def main() -> Call | None:
+    _import_all()
+    return Server(socket.socket(fileno=int(sys.argv[1]))).serve()
+
+
+if __name__ == "__main__":
+    # A fork goes on here, with no frame of the server below it but this one.
+    fork = main()
+    if fork is not None:
+        fork.become()
+        fork.run()

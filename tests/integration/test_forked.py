@@ -1,0 +1,150 @@
+"""Forked commands (tests/forked) are to those who call them what a new process is."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import forked
+import pytest
+from attrs import frozen
+
+from icefarm.testing.processes.farm_process import Witness
+
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.skipif(forked.programs() == Path(sys.executable).parent, reason="nothing is forked under coverage"),
+]
+
+LIMIT = 60
+#: Says its process id, and waits.
+WAITS = "import os, time; print(os.getpid(), flush=True); time.sleep(1000)"
+
+
+@frozen
+class Ended:
+    code: int
+    said: str
+    complained: str
+
+
+def ended(command: Sequence[str], *, given: str = "", **how: object) -> Ended:
+    done = subprocess.run(command, input=given, capture_output=True, text=True, timeout=LIMIT, check=False, **how)  # type: ignore[call-overload]
+    return Ended(done.returncode, done.stdout, done.stderr)
+
+
+def both(*arguments: str, **how: object) -> tuple[Ended, Ended]:
+    """Run Python twice: forked, and as a new process."""
+    return ended(forked.python(*arguments), **how), ended([sys.executable, *arguments], **how)
+
+
+def said_by(text: str, *arguments: str, **how: object) -> str:
+    """Run a text in a fork and in a new process; return what both say."""
+    fork, process = both("-c", text, *arguments, **how)
+    assert fork == process
+    return fork.said
+
+
+def test_a_fork_is_what_the_test_believes_it_to_be() -> None:
+    text = "import sys; print('icefarm.client' in sys.modules, 'twisted.internet.reactor' in sys.modules)"
+    fork, process = both("-c", text)
+    assert (fork.said, process.said) == ("True False\n", "False False\n")
+
+
+def test_a_fork_has_the_arguments_the_directory_the_umask_and_the_environment_of_its_caller(tmp_path: Path) -> None:
+    text = "import os, sys; print(sys.argv, sys.path[0], os.getcwd(), os.umask(0), os.environ['OWN'], len(os.environ))"
+    said = said_by(text, "a", "-b", cwd=tmp_path, env={**os.environ, "OWN": "x"}, umask=0o27)
+    assert said.startswith(f"['-c', 'a', '-b']  {tmp_path} 23 x ")
+
+
+def test_a_script_finds_what_is_beside_it_and_itself(tmp_path: Path) -> None:
+    (tmp_path / "beside.py").write_text("here = True")
+    (tmp_path / "script.py").write_text("import beside, sys; print(beside.here, __file__, __name__, sys.argv)")
+    fork, process = both("script.py", "x", cwd=tmp_path)
+    assert fork == process == Ended(0, f"True {tmp_path}/script.py __main__ ['script.py', 'x']\n", "")
+
+
+def test_the_streams_of_a_fork_are_those_of_a_process() -> None:
+    names = "mode encoding errors newlines line_buffering"
+    text = f"import sys; print(*(getattr(s, n) for s in (sys.stdin, sys.stdout, sys.stderr) for n in {names.split()}))"
+    assert "utf-8" in said_by(text)
+
+
+def test_a_fork_reads_its_input_and_other_files_that_are_open(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("of a file")
+    with open(tmp_path / "file") as file:
+        text = f"import os, sys; print(sys.stdin.read(), os.read({file.fileno()}, 100))"
+        fork = ended(forked.python("-c", text), given="given", pass_fds=[file.fileno()])
+    assert fork == Ended(0, "given b'of a file'\n", "")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["import sys; sys.exit(7)", "import os; os._exit(3)", "import os; os.kill(os.getpid(), 15)", "1 / 0",
+     "raise KeyboardInterrupt", "import atexit; atexit.register(print, 'last'); raise SystemExit('so')"],
+)  # fmt: skip
+def test_a_fork_ends_like_a_process(text: str) -> None:
+    fork, process = both("-c", text)
+    assert (fork.code, fork.said) == (process.code, process.said)
+    assert fork.complained.splitlines()[-1:] == process.complained.splitlines()[-1:]
+
+
+@pytest.mark.parametrize("arguments", [["-V"], ["-u", "-c", "print(1)"], ["-m", "this"], ["missing.py"], []])
+def test_what_a_fork_cannot_do_a_new_process_does(arguments: list[str]) -> None:
+    fork, process = both(*arguments)
+    assert fork == process
+
+
+def test_what_an_interpreter_takes_from_its_environment_needs_a_new_one() -> None:
+    text = "import sys; print(sys.stdout.encoding, 'icefarm.client' in sys.modules)"
+    assert said_by(text, env={**os.environ, "PYTHONIOENCODING": "latin-1"}) == "iso8859-1 False\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+def test_who_sends_a_signal_to_the_command_ends_the_fork(number: signal.Signals) -> None:
+    with subprocess.Popen(forked.python("-c", WAITS), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as command:
+        assert command.stdout is not None
+        fork = int(command.stdout.readline())
+        assert fork != command.pid
+        witness = Witness([fork])
+        command.send_signal(number)
+        assert command.wait(LIMIT) == -number
+    assert witness.left() == []
+
+
+def test_a_fork_that_is_killed_ends_its_command() -> None:
+    with subprocess.Popen(forked.python("-c", WAITS), stdout=subprocess.PIPE) as command:
+        assert command.stdout is not None
+        os.kill(int(command.stdout.readline()), signal.SIGKILL)
+        assert command.wait(LIMIT) == -signal.SIGKILL
+
+
+def test_a_reader_that_has_gone_is_noticed_by_a_fork() -> None:
+    with subprocess.Popen(forked.icefarm("help"), stdout=subprocess.PIPE, stderr=subprocess.PIPE) as command:
+        assert command.stdout is not None
+        command.stdout.close()
+        assert command.wait(LIMIT) == 141
+
+
+def test_forks_end_with_the_process_of_tests_that_started_them() -> None:
+    text = (
+        f"import sys, subprocess; sys.path.insert(0, {str(Path(forked.__file__).parents[1])!r}); import forked\n"
+        f"subprocess.run(forked.python('-c', {WAITS!r}))"
+    )
+    with subprocess.Popen([sys.executable, "-c", text], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as tests:
+        assert tests.stdout is not None
+        fork = int(tests.stdout.readline())
+        server = int(Path(f"/proc/{fork}/stat").read_text().rpartition(")")[2].split()[1])
+        witness = Witness([fork, server])
+        tests.kill()
+        tests.wait(LIMIT)
+    assert witness.left() == []
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["version"], ["devices", "--nonsense"], ["no-verb"]])
+def test_a_verb_says_the_same(arguments: list[str]) -> None:
+    assert ended(forked.icefarm(*arguments)) == ended([sys.executable, "-m", "icefarm", *arguments])
