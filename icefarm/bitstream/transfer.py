@@ -13,6 +13,10 @@ microseconds.  Clients send circuits to workers like that, and workers to boards
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from itertools import compress as chosen
+from operator import eq, itemgetter, ne
+from struct import Struct
 
 import lz4.block
 
@@ -23,8 +27,8 @@ __all__ = ["COMPRESSED_LIMIT", "PART", "best_difference", "compress", "decompres
 
 #: Longest LZ4 block for LENGTH bytes ("LZ4_compressBound": length + length / 255 + 16).
 COMPRESSED_LIMIT = LENGTH + LENGTH // 255 + 16
-#: Bytes that are compared at a time, and where they differ.
-_LARGE, _SMALL = 4096, 512
+#: Bytes that are compared at a time.
+_PIECE = 256
 #: Equal bytes in a row from which two runs are shorter than one.
 _APART = bytes(3)
 #: Bytes of a number, at most.
@@ -58,10 +62,11 @@ def decompress(data: bytes, length: int = LENGTH) -> bytes:
     return content
 
 
-def _alike(one: bytes, other: bytes) -> int:
-    """Return at how many of `_PLACES` places two bitstreams are the same; takes some microseconds."""
-    step = max(_BYTES, len(one) // _PLACES)
-    return sum(one[at : at + _BYTES] == other[at : at + _BYTES] for at in range(0, step * _PLACES, step))
+@lru_cache(maxsize=8)
+def _samples(length: int) -> itemgetter[tuple[bytes, ...]]:
+    """Return what takes `_PLACES` samples of a bitstream."""
+    step = max(_BYTES, length // _PLACES)
+    return itemgetter(*(slice(at, at + _BYTES) for at in range(0, step * _PLACES, step)))  # type: ignore[arg-type]
 
 
 def difference(data: bytes, base: bytes, limit: int = LENGTH) -> bytes | None:
@@ -83,22 +88,33 @@ def best_difference(data: bytes, bases: Sequence[bytes], size: int) -> tuple[int
     None if no base is much alike, or the difference is longer than `PART` of ``size``, which the bitstream has as sent:
     the whole is better sent.
     """
-    places = [_alike(data, base) for base in bases]
+    samples = _samples(len(data))
+    own = samples(data)
+    places = [sum(map(eq, own, samples(base))) for base in bases]
     best = places.index(max(places))
     made = None if places[best] < _PLACES // 2 else difference(data, bases[best], int(PART * size))
     return None if made is None else (best, made)
 
 
+@lru_cache(maxsize=8)
+def _pieces(length: int) -> Struct:
+    """Return what divides a bitstream into pieces: one call, where slices would be hundreds."""
+    whole, rest = divmod(length, _PIECE)
+    return Struct(f"{_PIECE}s" * whole + (f"{rest}s" if rest else ""))
+
+
 def _runs(data: bytes, base: bytes) -> Iterator[tuple[int, int]]:
-    """Yield where runs begin and end: what is the same is compared in large pieces."""
-    for large in range(0, len(data), _LARGE):
-        if data[large : large + _LARGE] == base[large : large + _LARGE]:
-            continue
-        for start in range(large, min(large + _LARGE, len(data)), _SMALL):
-            one, other = data[start : start + _SMALL], base[start : start + _SMALL]
-            if one != other:
-                bits = int.from_bytes(one) ^ int.from_bytes(other)
-                yield from _runs_of(bits.to_bytes(len(one)), start)
+    """Yield where runs begin and end."""
+    divide = _pieces(len(data)).unpack
+    ones, others = divide(data), divide(base)
+    for place in chosen(range(len(ones)), map(ne, ones, others)):
+        one, first = ones[place], place * _PIECE
+        bits = int.from_bytes(one, "little") ^ int.from_bytes(others[place], "little")
+        start, end = ((bits & -bits).bit_length() - 1) // 8, (bits.bit_length() + 7) // 8
+        if end - start <= len(_APART):
+            yield first + start, first + end
+        else:
+            yield from _runs_of(bits.to_bytes(len(one), "little"), first)
 
 
 def _runs_of(bits: bytes, first: int) -> Iterator[tuple[int, int]]:
@@ -129,8 +145,9 @@ def restored(delta: bytes, base: bytes) -> bytes:
     """
     data, at, end = bytearray(base), 0, 0
     while at < len(delta):
-        gap, at = _read(delta, at)
-        length, at = _read(delta, at)
+        # Most numbers are one byte.
+        gap, at = (delta[at], at + 1) if delta[at] < 0x80 else _read(delta, at)
+        length, at = (delta[at], at + 1) if at < len(delta) and delta[at] < 0x80 else _read(delta, at)
         start, end = end + gap, end + gap + length
         if length == 0 or end > len(data) or at + length > len(delta):
             raise _damaged()

@@ -19,6 +19,9 @@ __all__ = ["Admission", "Circuit", "Packed"]
 KEPT_BYTES = 64 << 20
 #: The last circuits in their normal form, of all accounts, for those that come as a difference from one: 7 MB.
 BASES = 64
+#: What differs from a circuit that packing made no shorter in at most this part of it is not packed either; that is
+#: tried again in one of so many generations.
+LITTLE, GENERATIONS = 1 / 64, 64
 
 
 @frozen
@@ -66,6 +69,12 @@ class _Base:
 
     plain: bytes
     accounts: set[str] = Factory(set)
+    #: The generation from it on that is packed again: 1 is that of its children; 0 where packing made it shorter.
+    unpacked: int = 0
+
+    def unpacked_with(self, delta: bytes) -> int:
+        """Return the same of what differs from it by this; 0 if that is to be packed."""
+        return max(0, self.unpacked - 1) if len(delta) <= len(self.plain) * LITTLE else 0
 
 
 @define(eq=False)
@@ -116,10 +125,22 @@ class Admission:
         base = self._bases.get(packed.base.lower()[:BASE_DIGITS])
         if base is None or account not in base.accounts:
             raise UnknownBitstream(f"this worker does not have the base {packed.base:.12}; send all of the bitstream")
-        return self._taken(restored(packed.delta, base.plain), account, digest, exactly=True)
+        unpacked = base.unpacked_with(packed.delta)
+        return self._taken(restored(packed.delta, base.plain), account, digest, exactly=True, unpacked=unpacked)
 
-    def _taken(self, given: Packed | bytes, account: str, digest: str | None = None, *, exactly: bool = False) -> _Kept:
-        """Take a whole bitstream; its client says that it has this SHA-256, and ``exactly`` that form."""
+    def _taken(
+        self,
+        given: Packed | bytes,
+        account: str,
+        digest: str | None = None,
+        *,
+        exactly: bool = False,
+        unpacked: int = 0,
+    ) -> _Kept:
+        """Take a whole bitstream; its client says that it has this SHA-256, and ``exactly`` that form.
+
+        It is not packed if a base says so; see `_Base.unpacked`.
+        """
         data, sent = (_unpacked(given), given.lz4) if isinstance(given, Packed) else (given, None)
         plain = normal_form(data)
         if exactly and plain != data:
@@ -128,15 +149,17 @@ class Admission:
         if digest not in (None, actual):
             raise InvalidBitstream("the bitstream does not match its SHA-256; was it damaged on its way?")
         name = actual[:BASE_DIGITS]
-        self._bases.setdefault(name, _Base(plain)).accounts.add(account)
+        base = self._bases.setdefault(name, _Base(plain))
+        base.accounts.add(account)
         self._bases.move_to_end(name)
         if len(self._bases) > BASES:
             self._bases.popitem(last=False)
         loaded = for_loading(plain)
         if sent is not None and len(loaded) == len(plain):
             return _Kept(Circuit(sent, True, len(plain), actual), sent, len(sent))
-        packed = compress(loaded)
+        packed = loaded if unpacked else compress(loaded)
         compressed = len(packed) < len(loaded)
+        base.unpacked = 0 if compressed else unpacked or GENERATIONS
         payload = packed if compressed else loaded
         return _Kept(Circuit(payload, compressed, len(loaded), actual), sent, len(payload) + len(sent or b""))
 

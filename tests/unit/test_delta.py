@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from random import Random
 from types import MappingProxyType
 from typing import Any
@@ -131,6 +132,25 @@ def test_a_difference_gives_the_circuit_that_the_whole_one_gives() -> None:
     admission = Admission()
     admission.admit(packed(PARENT))
     assert admission.admit(packed(CHILD, PARENT)) == Admission().admit(packed(CHILD))
+
+
+def test_what_differs_little_from_what_does_not_pack_is_not_packed_for_some_generations(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tried: list[bytes] = []
+
+    def noted(data: bytes) -> bytes:
+        tried.append(data)
+        return compress(data)
+
+    monkeypatch.setattr("icefarm.kinds.circuit.compress", noted)
+    monkeypatch.setattr("icefarm.kinds.circuit.GENERATIONS", 3)
+    line = family(5)
+    admission = Admission()
+    admission.admit(packed(line[0]))
+    circuits = [admission.admit(packed(child, parent)) for parent, child in pairwise(line)]
+    assert [circuit.payload for circuit in circuits] == line[1:]
+    assert tried == [line[0], line[3]]
 
 
 def test_a_base_may_be_named_by_the_beginning_of_its_hash() -> None:
