@@ -2,7 +2,7 @@
 
 ``python build_backend/version.py set 1.0.0`` writes `icefarm/_version.py` and `CITATION.cff`, and dates the changelog's
 section: commit that.  ``check`` (``make release-check``) lists what still speaks against a release, and prints the
-command that tags it if nothing does.
+command that tags it if nothing does.  ``previous`` prints what the parts of this tree have to work with.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 
-__all__ = ["Tree", "dated", "obstacles", "set_version"]
+__all__ = ["PROMISE", "Tree", "dated", "obstacles", "previous", "set_version"]
 
 ROOT = Path(__file__).resolve().parent.parent
 #: Versions of releases, and of what comes before one.
@@ -27,6 +27,9 @@ _SECTION = re.compile(r"^## (.+)$", re.MULTILINE)
 _UNRELEASED = "Unreleased"
 #: Parts of the nightly run (build_backend/nightly.py) that a release takes.
 NEEDED = ("dist", "pythons", "oldest", "coverage", "mutation", "nightly tests", "interleavings", "fuzz", "soak")
+
+#: Says which versions work together.  Until there is a release, the commit that added it stands for the previous one.
+PROMISE = "docs/versions.md"
 
 
 class Unfit(Exception):
@@ -134,6 +137,23 @@ def _replaced(path: Path, pattern: str, line: str) -> str:
     return text
 
 
+def previous(root: Path) -> str:
+    """Return the newest release, or the commit that stands for it.  Raises `Unfit` if the history does not reach it."""
+    found = _lines(root, "describe", "--tags", "--abbrev=0", "--match", "v[0-9]*")
+    # In a shallow clone, its oldest commit is taken for the one that added all files.
+    if not found and _lines(root, "rev-parse", "--is-shallow-repository") == ["false"]:
+        found = _lines(root, "log", "--reverse", "--diff-filter=A", "--format=%H", "--", PROMISE)
+    if not found:
+        raise Unfit(f"this clone has no release, and no commit that added {PROMISE}: git fetch --tags --unshallow")
+    return found[0]
+
+
+def _lines(root: Path, *arguments: str) -> list[str]:
+    """Return what git prints; no lines if it fails."""
+    done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=False)
+    return done.stdout.splitlines() if done.returncode == 0 else []
+
+
 def _git(*arguments: str) -> str:
     return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
 
@@ -155,7 +175,7 @@ def _this_tree() -> Tree:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Carry out ``set VERSION`` or ``check``; return the exit code."""
+    """Carry out ``set VERSION``, ``check`` or ``previous``; return the exit code."""
     match list(arguments):
         case ["set", version]:
             set_version(ROOT, version, datetime.now(UTC).date())
@@ -166,7 +186,10 @@ def main(arguments: Sequence[str]) -> int:
             found = obstacles(tree)
             print("\n".join(found) or f"git tag --sign v{tree.version} --message 'icefarm {tree.version}'")
             return 1 if found else 0
-    sys.exit("usage: version.py set VERSION | check")
+        case ["previous"]:
+            print(previous(ROOT))
+            return 0
+    sys.exit("usage: version.py set VERSION | check | previous")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Parts of the previous release and of this one work together: control, worker and client, each of either version.
 
-The previous release is that of the newest tag ``vX.Y.Z``, or the commit that ICEFARM_PREVIOUS names.
+The previous release is that of the newest tag ``vX.Y.Z``; before the first one, the sources of the commit that promised
+it (`build_backend.version.previous`).  ICEFARM_PREVIOUS names another commit.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from pathlib import Path
 
 import pytest
 
+from build_backend import version
 from icefarm.farm.router.config import find_crossbar
 from icefarm.testing.processes.farm_process import END_LIMIT, FarmProcess, OwnProcess
 from icefarm.testing.processes.router import free_port
@@ -67,23 +69,17 @@ CIRCUITS = sorted(str(path) for path in (ROOT / "examples" / "circuits").glob("s
 RETURN_LIMIT = 90
 
 
-def _reference() -> str | None:
-    given = os.environ.get("ICEFARM_PREVIOUS")
-    if given:
-        return given
-    found = subprocess.run(
-        ["git", "describe", "--tags", "--abbrev=0", "--match", "v[0-9]*"],
-        cwd=ROOT, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    return found.stdout.strip() or None
+def _reference() -> str:
+    try:
+        return os.environ.get("ICEFARM_PREVIOUS") or version.previous(ROOT)
+    except version.Unfit as error:
+        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="module")
 def pythons(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]:
     """The Python of each version."""
     reference = _reference()
-    if reference is None:
-        pytest.skip("there is no release yet; ICEFARM_PREVIOUS names a commit to take as one")
     place = tmp_path_factory.mktemp("previous")
     packed = subprocess.run(["git", "archive", reference], cwd=ROOT, capture_output=True, check=True).stdout
     with tarfile.open(fileobj=BytesIO(packed)) as archive:

@@ -118,6 +118,39 @@ def test_what_is_no_version_changes_nothing(tree: Path, wrong: str) -> None:
     assert {path: path.read_bytes() for path in tree.rglob("*") if path.is_file()} == before
 
 
+@pytest.fixture
+def history(tmp_path: Path) -> Path:
+    """A repository of three commits, the second of which promises that versions work together."""
+    root = tmp_path / "repository"
+    subprocess.run(["git", "init", "--quiet", root], check=True)
+    for name in ("code", version.PROMISE, "more"):
+        path = root / name
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+        _git(root, "add", ".")
+        _git(root, "-c", "user.name=a", "-c", "user.email=a@example.org", "commit", "--quiet", "--message", name)
+    return root
+
+
+def _git(root: Path, *arguments: str) -> str:
+    return subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def test_before_the_first_release_the_commit_that_promises_stands_for_the_previous_one(history: Path) -> None:
+    assert version.previous(history) == _git(history, "rev-parse", "HEAD~1")
+
+
+def test_the_previous_release_is_that_of_the_newest_tag(history: Path) -> None:
+    _git(history, "tag", "v1.0.0", "HEAD~2")
+    assert version.previous(history) == "v1.0.0"
+
+
+def test_a_clone_without_history_says_how_to_get_it(history: Path, tmp_path: Path) -> None:
+    _git(tmp_path, "clone", "--quiet", "--depth", "1", f"file://{history}", "shallow")
+    with pytest.raises(version.Unfit, match="git fetch --tags --unshallow"):
+        version.previous(tmp_path / "shallow")
+
+
 def _part(script: str, **changes: object) -> nightly.Part:
     values: dict[str, object] = {
         "name": "a part",
