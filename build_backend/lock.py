@@ -100,10 +100,20 @@ def _pinned(lock: Lock, requirements: Sequence[str]) -> list[str]:
     """Return requirements with one version each, as another lock file has it, but those that are to be the oldest."""
     if lock.oldest is None:
         return list(requirements)
-    (run,) = (each for each in LOCKS if each.name == lock.oldest[0])
     pins = entries((REQUIREMENTS / f"{lock.oldest[1]}.txt").read_text())
-    free = set(wanted(run))
+    free = set(_oldest(lock))
     return [each if each in free else pins[project_name(each)][0].partition(" ")[0] for each in requirements]
+
+
+def _kept(lock: Lock, text: str) -> str:
+    """Return the entries of a lock file whose versions stay: not those that are to be the oldest that are allowed."""
+    free = {project_name(each) for each in _oldest(lock)}
+    return "\n".join(entry for name, of_name in entries(text).items() if name not in free for entry in of_name)
+
+
+def _oldest(lock: Lock) -> tuple[str, ...]:
+    """Return the requirements whose oldest versions a lock file has."""
+    return () if lock.oldest is None else wanted(next(each for each in LOCKS if each.name == lock.oldest[0]))
 
 
 def _of_extra(extras: dict[str, list[str]], name: str) -> Iterator[str]:
@@ -144,7 +154,7 @@ def locked(lock: Lock, *, upgrade: bool) -> str:
         source.write_text("".join(f"{each}\n" for each in by_uv))
         if path.is_file() and not upgrade:
             # uv prefers the versions that it finds where it writes.
-            target.write_text(path.read_text())
+            target.write_text(_kept(lock, path.read_text()))
         _run([
             sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--no-config", "--universal", "--generate-hashes",
             "--no-header", "--no-annotate", "--python-version", OLDEST_PYTHON,
