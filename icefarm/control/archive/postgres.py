@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import gzip
-import io
 import json
 import os
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
 from functools import partial
-from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 from attrs import Factory, define, field
 
 from icefarm.contract import ExperimentBoard, ExperimentFigures, ExperimentPart, FailureRecord
-from icefarm.control.archive.extracts import PAGE, RESULT, extract, result_fields
+from icefarm.control.archive.copying.extracts import PAGE, RESULT, extract, result_fields
+from icefarm.control.archive.copying.storing import COLUMNS, PREPARE, partition_of, store_rows
+from icefarm.control.archive.copying.thread import ThreadConnection
 from icefarm.control.archive.interface import (
     Archive,
     ExperimentFilter,
@@ -34,7 +34,6 @@ from icefarm.control.archive.interface import (
 from icefarm.control.archive.rows import ArchiveRow, OwnedRow, owned
 from icefarm.control.archive.runs.postgres import PostgresRuns
 from icefarm.control.archive.series import series
-from icefarm.control.archive.thread import ThreadConnection
 from icefarm.control.archive.usage import HeldTime, Measured, UsageQuery
 from icefarm.control.storage.connection import Transaction
 from icefarm.control.storage.postgres.statements import PART, Statements, in_transaction
@@ -48,31 +47,6 @@ STORE_LIMIT, EXPORT_LIMIT = 20.0, 3600.0
 EXTRACT_LIMIT = 60.0
 #: Level of gzip: a day in a few seconds.
 COMPRESSION = 4
-_COLUMNS = (
-    *("day", "evaluation_id", "experiment", "client", "reservation", "serial", "worker", "kind", "options", "value"),
-    *("number", "error", "message", "sha256", "circuit", "labels", "firmware", "firmware_version", "origin"),
-    *("window_us", "load_us", "temperature_c", "sequence", "attempt", "started_at", "ended_at", "board_labels"),
-    "calibration",
-)
-_LIST = ", ".join(_COLUMNS)
-
-#: What is copied: what row after row has in common, then the rest.  Times are copied as numbers.
-_OWN = ("experiment", "worker", "client")
-_COMMON = (
-    *("day", "reservation", "serial", "kind", "options", "firmware", "firmware_version", "origin", "board_labels"),
-    "calibration",
-)
-_REST = tuple(name for name in _COLUMNS if name not in (*_OWN, *_COMMON))
-_AS_NUMBERS = ", ".join(f"NULL::float8 AS {each}" if each.endswith("ed_at") else each for each in _COLUMNS)
-_FROM_NUMBERS = ", ".join(f"to_timestamp({each})" if each.endswith("ed_at") else each for each in _COLUMNS)
-_common_of = attrgetter("key", "client", *(f"row.{name}" for name in _COMMON))
-_rest_of = attrgetter(*_REST)
-
-_PREPARE = f"""
-    CREATE TEMP TABLE arriving ON COMMIT DELETE ROWS AS SELECT {_AS_NUMBERS} FROM measurement WITH NO DATA
-"""
-
-_COPY = f"COPY arriving ({', '.join((*_OWN, *_COMMON, *_REST))}) FROM STDIN"
 
 _RESERVATIONS = """
     SELECT id, serial, client FROM reservation
@@ -92,86 +66,6 @@ _MAKE_EXPERIMENT = """
     INSERT INTO experiment (account, name) VALUES (%(account)s, %(name)s)
         ON CONFLICT (account, name) DO UPDATE SET active_at = now()
     RETURNING id
-"""
-
-# Of an evaluation that another attempt has succeeded: what that one replaces.  A run that is closed keeps what it has.
-_SUPERSEDE = """
-    WITH gone AS (
-        DELETE FROM measurement m USING arriving a
-         WHERE a.attempt > 1 AND m.evaluation_id = a.evaluation_id AND m.experiment = a.experiment
-           AND m.attempt < a.attempt
-           AND (m.reservation = a.reservation OR (m.error IS NULL AND a.error IS NULL))
-           AND NOT EXISTS (
-               SELECT FROM run r
-                WHERE r.account = split_part(m.client, '/', 1) AND r.number = left(m.evaluation_id, 32)
-                  AND m.seq <= r.last_seq)
-        RETURNING m.experiment, m.day, m.serial, m.error, m.ended_at),
-    fewer AS (
-        SELECT experiment, day, serial, count(*) FILTER (WHERE error IS NULL) AS done,
-               count(*) FILTER (WHERE error IS NOT NULL) AS failed
-          FROM gone GROUP BY experiment, day, serial),
-    counted AS (
-        UPDATE experiment_board b SET done = b.done - f.done, failed = b.failed - f.failed
-          FROM fewer f WHERE b.experiment = f.experiment AND b.day = f.day AND b.serial = f.serial)
-    DELETE FROM experiment_step s USING gone g
-     WHERE s.experiment = g.experiment AND s.day = g.day AND s.serial = g.serial
-       AND s.at = date_bin('16 seconds', g.ended_at, to_timestamp(0))
-    RETURNING s.experiment, s.day, s.at, s.serial
-"""
-
-_STEPS = """
-    SELECT m.experiment, m.day, date_bin('16 seconds', ended_at, to_timestamp(0)), m.serial,
-           count(*) FILTER (WHERE error IS NULL), count(*) FILTER (WHERE error IS NOT NULL), count(number),
-           sum(number), min(number), max(number)
-"""
-
-# Steps that have lost a result are summed up again: nobody can tell the least of what is left from the sums.
-_SUM_AGAIN = f"""
-    INSERT INTO experiment_step
-    {_STEPS}
-      FROM unnest(%(experiments)s::bigint[], %(days)s::date[], %(ats)s::timestamptz[], %(serials)s::text[])
-           AS s (experiment, day, at, serial)
-      JOIN measurement m ON m.experiment = s.experiment AND m.day = s.day AND m.serial = s.serial
-                        AND m.ended_at >= s.at AND m.ended_at < s.at + interval '16 seconds'
-     WHERE m.experiment = ANY (%(experiments)s::bigint[]) AND m.day = ANY (%(days)s::date[])
-     GROUP BY 1, 2, 3, 4
-"""
-
-_NOTE_RETRIES = """
-    INSERT INTO measurement_retry AS r (experiment, evaluation_id, attempt, day)
-    SELECT experiment, evaluation_id, max(attempt), max(day) FROM arriving
-     WHERE attempt > 1 AND error IS NULL GROUP BY experiment, evaluation_id
-        ON CONFLICT (evaluation_id, experiment) DO UPDATE
-            SET attempt = greatest(r.attempt, excluded.attempt), day = greatest(r.day, excluded.day)
-"""
-
-_KEEP = f"""
-    WITH new AS (
-        INSERT INTO measurement ({_LIST})
-        SELECT {_FROM_NUMBERS} FROM arriving a
-         WHERE a.error IS NOT NULL OR NOT EXISTS (
-               SELECT FROM measurement_retry r
-                WHERE r.evaluation_id = a.evaluation_id AND r.experiment = a.experiment AND r.attempt > a.attempt)
-         ORDER BY a.ended_at
-            ON CONFLICT DO NOTHING
-        RETURNING experiment, day, serial, error, number, ended_at),
-    counted AS (
-        INSERT INTO experiment_board AS b (experiment, day, serial, done, failed, first_at, last_at)
-        SELECT experiment, day, serial, count(*) FILTER (WHERE error IS NULL),
-               count(*) FILTER (WHERE error IS NOT NULL), min(ended_at), max(ended_at)
-          FROM new GROUP BY experiment, day, serial ORDER BY experiment, day, serial
-            ON CONFLICT (experiment, day, serial) DO UPDATE
-                SET done = b.done + excluded.done, failed = b.failed + excluded.failed,
-                    first_at = least(b.first_at, excluded.first_at), last_at = greatest(b.last_at, excluded.last_at)),
-    summed AS (
-        INSERT INTO experiment_step AS s
-        {_STEPS}
-          FROM new m GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4
-            ON CONFLICT (experiment, day, at, serial) DO UPDATE
-                SET done = s.done + excluded.done, failed = s.failed + excluded.failed,
-                    numbers = s.numbers + excluded.numbers, sum = coalesce(s.sum + excluded.sum, s.sum, excluded.sum),
-                    least = least(s.least, excluded.least), most = greatest(s.most, excluded.most))
-    SELECT experiment, count(*) FROM new GROUP BY experiment
 """
 
 _EXPERIMENTS = """
@@ -311,18 +205,10 @@ _FORGET_DAY = """
 """
 
 _EXPORT = f"""
-    COPY (SELECT e.account, e.name AS experiment_name, m.seq, {", ".join(f"m.{column}" for column in _COLUMNS)}
+    COPY (SELECT e.account, e.name AS experiment_name, m.seq, {", ".join(f"m.{column}" for column in COLUMNS)}
             FROM {{partition}} m LEFT JOIN experiment e ON e.id = m.experiment ORDER BY m.seq)
       TO STDOUT (FORMAT csv, HEADER)
 """
-
-
-#: What the text form of COPY has another sign for.
-_ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
-
-
-def _partition(day: date) -> str:
-    return f"measurement_{day:%Y%m%d}"
 
 
 @define
@@ -337,7 +223,7 @@ class PostgresArchive(Statements, Archive):
 
     @_writer.default
     def _make_writer(self) -> ThreadConnection:
-        return ThreadConnection(self._database.reactor, self._database.dsn, "icefarm-archive", _PREPARE)
+        return ThreadConnection(self._database.reactor, self._database.dsn, "icefarm-archive", PREPARE)
 
     @_keeper.default
     def _make_keeper(self) -> ThreadConnection:
@@ -382,22 +268,14 @@ class PostgresArchive(Statements, Archive):
         """Store rows whose owners are known; returns how many are new, by experiment."""
         ids = _experiment_ids(cursor, {each.key for each in own})
         self._make_partitions(cursor, {each.row.day for each in own})
-        cursor.copy_expert(_COPY, _as_text(worker, own, ids))
-        if any(each.row.attempt > 1 for each in own):
-            cursor.execute(_SUPERSEDE)
-            steps = cursor.fetchall()
-            if steps:
-                names = ("experiments", "days", "ats", "serials")
-                cursor.execute(_SUM_AGAIN, dict(zip(names, map(list, zip(*steps, strict=True)), strict=True)))
-            cursor.execute(_NOTE_RETRIES)
-        cursor.execute(_KEEP)
+        new = store_rows(cursor, worker, own, ids)
         keys = {id: key for key, id in ids.items()}
-        return {keys[id]: count for id, count in cursor.fetchall()}
+        return {keys[id]: count for id, count in new.items()}
 
     def _make_partitions(self, cursor: Any, days: set[date]) -> None:
         for day in sorted(days - self._days):
             cursor.execute(
-                f"CREATE TABLE IF NOT EXISTS {_partition(day)} PARTITION OF measurement FOR VALUES FROM (%s) TO (%s)",
+                f"CREATE TABLE IF NOT EXISTS {partition_of(day)} PARTITION OF measurement FOR VALUES FROM (%s) TO (%s)",
                 (day, day + timedelta(days=1)),
             )
 
@@ -530,40 +408,17 @@ def _experiment_ids(cursor: Any, keys: set[ExperimentKey]) -> dict[ExperimentKey
     return ids
 
 
-def _as_text(worker: str, rows: Sequence[OwnedRow], ids: Mapping[ExperimentKey, int]) -> io.StringIO:
-    """Return rows in the text form of COPY."""
-    begins: dict[tuple[Any, ...], str] = {}
-    file = io.StringIO()
-    for each in rows:
-        common = _common_of(each)
-        begin = begins.get(common)
-        if begin is None:
-            begin = begins[common] = "\t".join(map(_copied, (ids[each.key], worker, *common[1:])))
-        file.write("\t".join((begin, *map(_copied, _rest_of(each.row)))) + "\n")
-    file.seek(0)
-    return file
-
-
-def _copied(value: Any) -> str:
-    """Return a value as COPY reads it."""
-    if value is None:
-        return "\\N"
-    if value.__class__ is not str:
-        return str(value)
-    return value if value.isprintable() and "\\" not in value else value.translate(_ESCAPES)
-
-
 def _export(day: date, path: Path, cursor: Any) -> None:
     """Write a day to a file, which appears when it is whole."""
     new = path.with_suffix(".new")
     with new.open("wb") as file:
         with gzip.GzipFile(fileobj=file, mode="wb", compresslevel=COMPRESSION, mtime=0) as packed:
-            cursor.copy_expert(_EXPORT.format(partition=_partition(day)), packed)
+            cursor.copy_expert(_EXPORT.format(partition=partition_of(day)), packed)
         file.flush()
         os.fsync(file.fileno())
     new.replace(path)
 
 
 def _drop(day: date, cursor: Any) -> None:
-    cursor.execute(f"DROP TABLE IF EXISTS {_partition(day)}")
+    cursor.execute(f"DROP TABLE IF EXISTS {partition_of(day)}")
     cursor.execute(_FORGET_DAY, {"day": day})

@@ -25,7 +25,7 @@ from icefarm.contract import (
     valid_name,
 )
 from icefarm.control.archive.activity import Activity
-from icefarm.control.archive.extracts import as_lines
+from icefarm.control.archive.copying.extracts import as_lines
 from icefarm.control.archive.interface import (
     Archive,
     ExperimentFilter,

@@ -9,7 +9,7 @@ from datetime import date
 from itertools import count
 from typing import Any
 
-from attrs import Factory, define, evolve, field, fields
+from attrs import Factory, define, evolve, field
 
 from icefarm.concurrency.clock import Clock
 from icefarm.contract import (
@@ -20,7 +20,7 @@ from icefarm.contract import (
     FailureRecord,
     account_of,
 )
-from icefarm.control.archive.extracts import as_lines
+from icefarm.control.archive.copying.extracts import as_lines
 from icefarm.control.archive.interface import (
     Archive,
     ExperimentFilter,
@@ -43,8 +43,6 @@ from icefarm.testing.memory.store import MemoryStore
 
 __all__ = ["MemoryArchive"]
 
-_FIELDS = [attribute.name for attribute in fields(ArchiveRow)]
-
 
 @define
 class _Kept:
@@ -61,7 +59,7 @@ class _Kept:
 
     def result(self) -> tuple[Any, ...]:
         """Return it with `RESULT_FIELDS`."""
-        values: dict[str, Any] = {name: getattr(self.row, name) for name in _FIELDS}
+        values: dict[str, Any] = self.row._asdict()
         values |= {"seq": self.seq, "client": self.owned.client, "worker": self.worker}
         for name in ("options", "value", "labels", "board_labels"):
             values[name] = None if values[name] is None else json.loads(values[name])
