@@ -36,7 +36,7 @@ from icefarm.control.archive.usage import UsageQuery
 from icefarm.control.scheduling.placement import ReservationRequest
 from icefarm.control.storage.interface import Store
 from icefarm.runs.canonical import canonical
-from icefarm.runs.manifest import Summary
+from icefarm.runs.manifest import Summary, columns_of
 from icefarm.runs.numbers import evaluation_id
 
 __all__ = ["RULES", "World", "now", "row"]
@@ -164,6 +164,42 @@ async def a_batch_that_is_sent_again_adds_nothing(world: World) -> None:
     assert [each["evaluation_id"] for each in await world.results()] == ["e1", "e2", "e3"]
     found = await world.experiment()
     assert (found.done, found.failed, found.boards) == (2, 1, 1)
+
+
+@rule
+async def of_a_batch_of_which_some_rows_are_there_the_others_are_added_and_counted(world: World) -> None:
+    (a,) = await world.reserve("ada", "A")
+    await world.keep("w1", row(a, "e1", value=1), failure(a, "e2"))
+    stored = await world.keep("w1", row(a, "e1", value=1), failure(a, "e2"), row(a, "e3", value=3), failure(a, "e4"))
+    assert (stored.new, stored.known) == ({("ada", "ga-7"): 2}, 2)
+    assert [each["evaluation_id"] for each in await world.results()] == ["e1", "e2", "e3", "e4"]
+    found = await world.experiment()
+    assert (found.done, found.failed) == (2, 2)
+    points = (await world.archive.series(found.id, SeriesQuery(1e6, 1e6))).points
+    assert {(point.serial, point.done, point.failed, point.sum) for point in points} == {
+        (None, 2, 2, 4.0),
+        ("A", 2, 2, 4.0),
+    }
+
+
+@rule
+async def a_batch_of_several_days_boards_and_experiments_is_stored_and_counted_in_each(world: World) -> None:
+    (a,), (b,) = await world.reserve("ada", "A"), await world.reserve("ada", "B")
+    yesterday, now_ = world.now() - 86400.0, world.now() - 1.0
+    await world.keep(
+        "w1",
+        row(a, "e1", ended_at=yesterday),
+        row(a, "e2", ended_at=now_),
+        row(b, "e3", ended_at=yesterday, experiment="ga-8"),
+        failure(b, "e4", ended_at=now_, experiment="ga-8"),
+    )
+    assert len(await world.archive.partitions()) == 2
+    for name, serial, failed in (("ga-7", "A", 0), ("ga-8", "B", 1)):
+        (board,) = await world.archive.boards((await world.experiment(name)).id)
+        assert (board.serial, board.done, board.failed) == (serial, 2 - failed, failed)
+        assert abs(board.first_at - yesterday) < 1e-5
+        assert abs(board.last_at - now_) < 1e-5
+        assert len(await world.results(name)) == 2
 
 
 @rule
@@ -676,11 +712,11 @@ async def what_a_store_says_of_its_rows_makes_the_lines_that_are_read_back(world
     stored = await world.keep("w1", *sent, failure(a, of_run(NUMBER, len(odd)), message="x" * 1000))
     arrived, read = RunSoFar(), Summary()
     for each in stored.rows:
-        arrived.add("w1", each.row)
+        arrived.add("w1", [each.row])
     for _ in arrived.rest():
         pass
     rows = await world.archive.runs.rows(run, NUMBER, 1000)
-    lines = b"".join(map(read.add, rows))
+    lines = b"".join(read.add(columns_of(rows)))
     assert arrived.summary is not None
     assert arrived.summary.manifest({}) == read.manifest({})
     assert read.digest == sha256(lines).hexdigest()

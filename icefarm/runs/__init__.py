@@ -8,7 +8,7 @@ one placement, one set of options and one order of circuits, so measuring it aga
 The client numbers its runs at random, and the id of each evaluation contains the run and the place in it
 (`icefarm.runs.numbers`).  So the archive's rows name their run, at no cost for an evaluation::
 
-    rows of the archive --> line_of --> results.jsonl --SHA-256--> manifest.json --SHA-256--> the run's id
+    rows of the archive --> lines_of --> results.jsonl --SHA-256--> manifest.json --SHA-256--> the run's id
 
 The forms are those of RFC 8785 (`icefarm.runs.canonical`), so anyone with the lines gets the same digests.
 """

@@ -1,6 +1,6 @@
 """Pure: no I/O, no clock.  Whether two measurements of the same circuits agree, with their uncertainty.
 
-docs/runs.md has the formula.  Both sides are lines of results, as `icefarm.runs.manifest.line_of` makes them.
+docs/runs.md has the formula.  Both sides are lines of results, as `icefarm.runs.manifest.lines_of` makes them.
 """
 
 from __future__ import annotations

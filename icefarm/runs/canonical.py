@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from json.encoder import encode_basestring
@@ -13,7 +13,7 @@ from typing import Any
 
 import rfc8785
 
-__all__ = ["canonical", "canonical_text", "digest", "moment", "seconds_of"]
+__all__ = ["canonical", "canonical_text", "canonical_texts", "digest", "moment", "seconds_of"]
 
 #: The largest whole number that every reader of JSON takes exactly.
 _LARGEST = 2**53 - 1
@@ -48,6 +48,19 @@ def canonical_text(value: Any) -> str:
     if kind is float and _LEAST <= value < _MOST and not value.is_integer():
         return repr(value)
     return canonical(value).decode()
+
+
+def canonical_texts(values: Sequence[Any]) -> Iterable[str]:
+    """Return `canonical_text` of each value; what all of them have in common is looked at once."""
+    types = set(map(type, values))
+    if types == {str}:
+        text = "".join(values)
+        # The encoder adds two quotes, and a sign to what it writes in another way.
+        if text.isascii() and len(encode_basestring(text)) == len(text) + 2:
+            return [f'"{value}"' for value in values]
+    elif types == {int} and min(values) >= -_LARGEST and max(values) <= _LARGEST:
+        return map(str, values)
+    return map(canonical_text, values)
 
 
 def digest(content: bytes) -> str:

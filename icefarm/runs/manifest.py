@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from operator import itemgetter
 from typing import Any
 
 from attrs import Factory, define
 
 from icefarm.errors import InvalidArgument
-from icefarm.runs.canonical import canonical, canonical_text, digest, moment
+from icefarm.runs.canonical import canonical, canonical_text, canonical_texts, digest, moment
 from icefarm.runs.numbers import index_of
 from icefarm.text.outside_json import NotJson, parse_json
 
-__all__ = ["FORMAT", "LISTED", "MOST_BYTES", "CountedResult", "Summary", "checked_manifest", "line_of", "missing_in"]
+__all__ = [
+    "FORMAT",
+    "LISTED",
+    "MOST_BYTES",
+    "Columns",
+    "CountedResult",
+    "Summary",
+    "checked_manifest",
+    "columns_of",
+    "lines_of",
+    "missing_in",
+]
 
 #: The form of manifests and lines; another one gets another number.
 FORMAT = "icefarm run 1"
@@ -27,7 +38,8 @@ MOST_BYTES = 4 << 20
 #: What line after line of a board has in common, and the rest that a line takes from the archive as it is.
 _COMMON = ("attempt", "error", "firmware", "firmware_version", "message", "origin", "serial", "worker")
 _REST = ("circuit", "evaluation_id", "load_us", "sequence", "sha256", "temperature_c", "value", "window_us")
-_common_of, _rest_of = itemgetter(*_COMMON), itemgetter(*_REST)
+#: All that a line is made of.
+_TAKEN = (*_COMMON, *_REST, "board_labels", "started_at", "ended_at")
 #: The names of a line in the order of the canonical form.
 _NAMES = sorted(("index", "board_labels", "started", "ended", *_COMMON, *_REST))
 
@@ -47,24 +59,38 @@ def missing_in(line: Mapping[str, Any]) -> str | None:
     )
 
 
-def line_of(row: Mapping[str, Any]) -> bytes:
-    """Return the line of a result, with its end; ``row`` has the fields of `icefarm.contract.RESULT_FIELDS`.
+#: Results by columns: the values of each field of `icefarm.contract.RESULT_FIELDS`, in the order of the results.
+Columns = Mapping[str, Sequence[Any]]
 
-    It is one object of JSON in its canonical form.
+
+def columns_of(rows: Sequence[Mapping[str, Any]]) -> Columns:
+    """Return the columns of results that are rows."""
+    return {name: [row[name] for row in rows] for name in _TAKEN}
+
+
+def lines_of(results: Columns) -> list[bytes]:
+    """Return the lines of results, each with its end.
+
+    A line is one object of JSON in its canonical form.
     """
-    return _line(row, index_of(row["evaluation_id"]))
+    return _lines(results, list(map(index_of, results["evaluation_id"])))
 
 
-def _line(row: Mapping[str, Any], index: int | None) -> bytes:
-    labels = row["board_labels"]
-    form = _form(None if labels is None else _labels(labels), *_common_of(row))
-    circuit, id, load_us, sequence, sha256, temperature_c, value, window_us = map(canonical_text, _rest_of(row))
-    ended, started = canonical_text(moment(row["ended_at"])), canonical_text(moment(row["started_at"]))
+def _lines(results: Columns, indices: Sequence[int | None]) -> list[bytes]:
+    # This is code of each evaluation.  So it works on columns: what holds for a whole column is asked once.
+    labels = [None if each is None else _labels(each) for each in results["board_labels"]]
+    common = list(zip(labels, *(results[name] for name in _COMMON), strict=True))
+    forms = {each: _form(*each) for each in set(common)}
+    texts = {name: canonical_texts(results[name]) for name in _REST}
+    texts["index"] = canonical_texts(indices)
+    texts["started"], texts["ended"] = (map(_moment, results[name]) for name in ("started_at", "ended_at"))
     # In the order of the names.
-    rest = (
-        circuit, ended, id, canonical_text(index), load_us, sequence, sha256, started, temperature_c, value, window_us
-    )  # fmt: skip
-    return (form % rest).encode()
+    rest = zip(*(texts[name] for name in _NAMES if name in texts), strict=True)
+    return [(forms[each] % cells).encode() for each, cells in zip(common, rest, strict=True)]
+
+
+def _moment(seconds: float | None) -> str:
+    return "null" if seconds is None else f'"{moment(seconds)}"'
 
 
 @lru_cache(maxsize=4096)
@@ -88,7 +114,7 @@ def _texts(items: tuple[tuple[str, str], ...]) -> str:
 
 
 #: What may change between the results of a board.
-_MAY_CHANGE = itemgetter("worker", "firmware", "firmware_version", "origin")
+_MAY_CHANGE = ("worker", "firmware", "firmware_version", "origin")
 
 
 @define
@@ -136,21 +162,23 @@ class Summary:
     _lines: Any = Factory(hashlib.sha256)
     _circuit_lines: Any = Factory(hashlib.sha256)
 
-    def add(self, row: Mapping[str, Any]) -> bytes:
-        """Add a result, and return its line, with the line's end."""
-        counted = self.count(row)
-        self.append(counted)
-        return counted[-1]
+    def add(self, results: Columns) -> list[bytes]:
+        """Add results, and return their lines."""
+        counted = self.count(results)
+        for each in counted:
+            self.append(each)
+        return [line for _, _, _, line in counted]
 
-    def count(self, row: Mapping[str, Any]) -> CountedResult:
-        """Count a result, whose turn in the order may be later: `append` takes what this returns, in order."""
-        index = index_of(row["evaluation_id"])
-        line = _line(row, index)
-        self._count(row)
-        begin, end = row["started_at"] or row["ended_at"], row["ended_at"]
-        self.first = begin if self.first is None or begin < self.first else self.first
-        self.last = end if self.last is None or end > self.last else self.last
-        return row["evaluation_id"], index, row["sha256"], line
+    def count(self, results: Columns) -> list[CountedResult]:
+        """Count results, whose turn in the order may be later: `append` takes each that this returns, in order."""
+        ids, ends = results["evaluation_id"], results["ended_at"]
+        indices = list(map(index_of, ids))
+        counted = list(zip(ids, indices, results["sha256"], _lines(results, indices), strict=True))
+        self._count(results)
+        begins = [begin or end for begin, end in zip(results["started_at"], ends, strict=True)]
+        self.first = min(begins) if self.first is None else min(self.first, *begins)
+        self.last = max(ends) if self.last is None else max(self.last, *ends)
+        return counted
 
     def append(self, result: CountedResult) -> None:
         """Add a result that was counted to the lines and circuits."""
@@ -160,17 +188,19 @@ class Summary:
             self._index = index
             self._list(sha256)
 
-    def _count(self, row: Mapping[str, Any]) -> None:
-        board = self._boards.get(row["serial"])
-        if board is None:
-            board = self._boards[row["serial"]] = _Board()
-        if row["error"] is None:
-            self.results += 1
-            board.results += 1
-        else:
-            self.failed += 1
-            board.failed += 1
-        board.seen.add(_MAY_CHANGE(row))
+    def _count(self, results: Columns) -> None:
+        counts = Counter(zip(*(results[name] for name in ("serial", "error", *_MAY_CHANGE)), strict=True))
+        for (serial, error, *seen), count in counts.items():
+            board = self._boards.get(serial)
+            if board is None:
+                board = self._boards[serial] = _Board()
+            if error is None:
+                self.results += count
+                board.results += count
+            else:
+                self.failed += count
+                board.failed += count
+            board.seen.add(tuple(seen))
 
     def _list(self, sha256: str | None) -> None:
         self.circuits += 1

@@ -21,7 +21,7 @@ from icefarm.control.archive.runs.arrivals import Arrivals
 from icefarm.control.archive.runs.closer import RunCloser
 from icefarm.control.archive.runs.interface import Run
 from icefarm.control.telemetry.publisher import Publisher
-from icefarm.runs.manifest import Summary
+from icefarm.runs.manifest import Summary, columns_of
 from icefarm.testing.memory.archive import MemoryArchive
 from icefarm.testing.memory.runs import MemoryRuns
 from icefarm.testing.memory.store import MemoryStore
@@ -55,8 +55,9 @@ class Model:
 
     def read_back(self) -> Summary:
         summary = Summary()
-        for each in now(self.archive.runs.rows(self.run, NUMBER, 10**6)):
-            summary.add(each)
+        rows = now(self.archive.runs.rows(self.run, NUMBER, 10**6))
+        if rows:
+            summary.add(columns_of(rows))
         return summary
 
     def summed_up(self) -> Summary | None:

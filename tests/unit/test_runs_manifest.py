@@ -17,7 +17,7 @@ from icefarm.bitstream import made_up_bitstream
 from icefarm.contract import RESULT_FIELDS
 from icefarm.errors import InvalidArgument
 from icefarm.runs.canonical import _tamed, canonical, digest, moment, seconds_of
-from icefarm.runs.manifest import LISTED, Summary, checked_manifest
+from icefarm.runs.manifest import LISTED, Summary, checked_manifest, columns_of
 from icefarm.runs.numbers import evaluation_id, last_id, position_of
 from icefarm.runs.package import LONGEST_LINE, Package, PackageWriter
 
@@ -54,7 +54,7 @@ def failure(index: int = 0, **fields: Any) -> dict[str, Any]:
 def made(*rows: dict[str, Any]) -> tuple[bytes, bytes]:
     """Return the manifest and the lines of a run with these rows."""
     summary = Summary()
-    lines = b"".join(summary.add(each) for each in rows)
+    lines = b"".join(summary.add(columns_of(rows)))
     return canonical(summary.manifest(TOLD)), lines
 
 
@@ -112,9 +112,11 @@ def test_the_canonical_form_is_that_of_rfc_8785(value: Any, form: bytes) -> None
 @pytest.mark.parametrize("label", ["3", 1, True, 1.0, None, ["lab", 3], {"room": 3}])
 def test_a_line_has_the_labels_of_its_board_in_the_canonical_form(label: Any) -> None:
     summary = Summary()
-    summary.add(row(board_labels={"lab": 1}))
+    summary.add(columns_of([row(board_labels={"lab": 1})]))
     labels = {"lab": label}
-    assert canonical(labels) == canonical(json.loads(summary.add(row(1, board_labels=labels)))["board_labels"])
+    assert canonical(labels) == canonical(
+        json.loads(summary.add(columns_of([row(1, board_labels=labels)]))[0])["board_labels"]
+    )
 
 
 @given(st.dictionaries(st.text(), st.integers(), max_size=6), st.randoms())

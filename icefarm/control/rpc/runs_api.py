@@ -30,7 +30,7 @@ from icefarm.control.archive.runs.interface import CIRCUIT_BYTES, Run, RunFilter
 from icefarm.control.rpc.archive_api import READERS, ArchiveProcedures, Table
 from icefarm.errors import InvalidArgument, LimitReached, NotAuthorized, UnknownRun
 from icefarm.runs.canonical import canonical, digest
-from icefarm.runs.manifest import line_of
+from icefarm.runs.manifest import columns_of, lines_of
 from icefarm.runs.numbers import is_number, position_of
 
 __all__ = ["RunProcedures"]
@@ -113,7 +113,7 @@ class RunProcedures:
                 "before then has them"
             )
         rows = await self.runs.rows(run, after or run.number, limit)
-        lines = b"".join(map(line_of, rows))
+        lines = b"".join(lines_of(columns_of(rows)))
         return {"lines": lines.decode(), "next": rows[-1]["evaluation_id"] if len(rows) == limit else None}
 
     async def run_report(self, caller: Caller, runs: list[dict[str, Any]]) -> None:

@@ -16,7 +16,7 @@ read back.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from operator import itemgetter
 from typing import Any
 
@@ -25,7 +25,7 @@ from attrs import Factory, define
 from icefarm.contract import account_of
 from icefarm.control.archive.interface import Stored
 from icefarm.control.archive.rows import ArchiveRow
-from icefarm.runs.manifest import CountedResult, Summary
+from icefarm.runs.manifest import Columns, CountedResult, Summary
 from icefarm.runs.numbers import index_of
 from icefarm.text.outside_json import parse_json
 
@@ -62,9 +62,9 @@ class RunSoFar:
         """All rows."""
         return self._summary.results + self._summary.failed
 
-    def add(self, worker: str, row: ArchiveRow) -> None:
-        """Add a row."""
-        self._waiting.append(self._summary.count(_result(worker, row)))
+    def add(self, worker: str, rows: Sequence[ArchiveRow]) -> None:
+        """Add rows."""
+        self._waiting += self._summary.count(_results(worker, rows))
 
     def settle(self) -> None:
         """Sum up what has waited for long enough."""
@@ -93,28 +93,14 @@ class RunSoFar:
             self._summary.append(result)
 
 
-def _result(worker: str, row: ArchiveRow) -> dict[str, Any]:
-    """Return the fields of a row that a line has, as the database gives them back."""
+def _results(worker: str, rows: Sequence[ArchiveRow]) -> Columns:
+    """Return rows as the database gives them back, by columns."""
+    columns: dict[str, Sequence[Any]] = dict(zip(ArchiveRow._fields, zip(*rows, strict=True), strict=True))
     return {
-        "evaluation_id": row.evaluation_id,
-        "serial": row.serial,
-        "worker": worker,
-        "sha256": row.sha256,
-        "circuit": row.circuit,
-        "value": _value(row.value),
-        "error": row.error,
-        "message": row.message,
-        "window_us": row.window_us,
-        "load_us": row.load_us,
-        "temperature_c": row.temperature_c,
-        "origin": row.origin,
-        "firmware": row.firmware,
-        "firmware_version": row.firmware_version,
-        "attempt": row.attempt,
-        "sequence": row.sequence,
-        "board_labels": None if row.board_labels is None else parse_json(row.board_labels),
-        "started_at": row.started_at,
-        "ended_at": row.ended_at,
+        **columns,
+        "worker": [worker] * len(rows),
+        "value": list(map(_value, columns["value"])),
+        "board_labels": [None if text is None else parse_json(text) for text in columns["board_labels"]],
     }
 
 
@@ -137,25 +123,24 @@ class Arrivals:
     def note(self, worker: str, stored: Stored) -> None:
         """Note a batch that was stored."""
         whole = sum(stored.new.values()) == len(stored.rows)
-        touched: dict[tuple[str, str], RunSoFar | None] = {}
+        runs: dict[tuple[str, str], list[ArchiveRow]] = {}
         for owned in stored.rows:
             row = owned.row
-            key = account_of(owned.client), row.evaluation_id[:32]
-            if key not in touched:
-                if index_of(row.evaluation_id) is None:
-                    continue
-                touched[key] = self._touched(key)
-            run = touched[key]
-            if run is None:
-                continue
-            if whole and row.attempt == 1:
-                run.add(worker, row)
-            else:
-                self._runs[key] = touched[key] = None
-        for run in touched.values():
-            if run is not None:
-                run.settle()
+            runs.setdefault((owned.client, row.evaluation_id[:32]), []).append(row)
+        for (client, number), rows in runs.items():
+            if any(index_of(row.evaluation_id) is not None for row in rows):
+                self._note(worker, (account_of(client), number), rows, whole=whole)
         self._forget_some()
+
+    def _note(self, worker: str, key: tuple[str, str], rows: Sequence[ArchiveRow], *, whole: bool) -> None:
+        run = self._touched(key)
+        if run is None:
+            return
+        if whole and all(row.attempt == 1 for row in rows):
+            run.add(worker, rows)
+            run.settle()
+        else:
+            self._runs[key] = None
 
     def take(self, account: str, number: str, rows: int) -> RunSoFar | None:
         """Forget a run that ends, and return it if so many rows of it have arrived; their order is still to be seen."""

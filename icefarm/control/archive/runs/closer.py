@@ -19,7 +19,7 @@ from icefarm.control.storage.interface import Store
 from icefarm.control.telemetry.events import Event, MeasurementsArchived, WorkerIntroduced
 from icefarm.errors import IcefarmError
 from icefarm.runs.canonical import canonical, digest
-from icefarm.runs.manifest import Summary
+from icefarm.runs.manifest import Summary, columns_of
 
 __all__ = ["PAGE", "RunCloser", "told_of"]
 
@@ -172,8 +172,7 @@ class RunCloser:
         """Sum up a run with its rows up to its last one: more may arrive between the pages."""
         summary, after = Summary(), run.number
         while rows := await self.runs.rows(run, after, PAGE):
-            for row in rows:
-                summary.add(row)
+            summary.add(columns_of(rows))
             after = rows[-1]["evaluation_id"]
             await self._others_turn()
         return summary
