@@ -18,6 +18,14 @@ def test_the_citation_names_the_version() -> None:
     assert found[1] == __version__
 
 
+def test_the_changelog_has_room_for_changes_and_a_dated_section_for_each_release() -> None:
+    newest, *releases = re.findall(r"^## (.+)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert newest == "Unreleased"
+    assert [each for each in releases if not re.fullmatch(r"\d+\.\d+\.\d+ - \d{4}-\d\d-\d\d", each)] == []
+    is_release = re.fullmatch(r"\d+\.\d+\.\d+", __version__) is not None
+    assert [each for each in releases if each.startswith(f"{__version__} - ")] == releases[: int(is_release)]
+
+
 def test_modules_that_are_promised_to_be_stable_exist_and_say_what_is_public() -> None:
     row = next(
         line for line in (ROOT / "docs" / "versions.md").read_text().splitlines() if line.startswith("| Python:")

@@ -91,8 +91,10 @@ def test_a_release_without_changes_is_refused() -> None:
 def tree(tmp_path: Path) -> Path:
     """The files of this repository that name its version."""
     (tmp_path / "icefarm").mkdir()
-    for name in ("icefarm/_version.py", "CITATION.cff", "CHANGELOG.md"):
+    for name in ("icefarm/_version.py", "CITATION.cff"):
         shutil.copy(ROOT / name, tmp_path / name)
+    # The repository's own has no changes right after a release.
+    (tmp_path / "CHANGELOG.md").write_text(CHANGELOG)
     return tmp_path
 
 
