@@ -23,9 +23,12 @@ from icefarm.bitstream.transfer import restored
 from icefarm.errors import InvalidBitstream
 from icefarm.kinds.circuit import Circuit
 from icefarm.worker.protocol.board_client import BoardClient
-from icefarm.worker.protocol.frames import EVALUATE_MAX
+from icefarm.worker.protocol.frames import EVALUATE_MAX, FrameType, encode
 from icefarm.worker.protocol.health import Tally
 from icefarm.worker.protocol.held import SMALLEST, SMALLEST_ALONE, CircuitDifference, Held
+from icefarm.worker.protocol.messages import Encoding
+from icefarm.worker.protocol.messages import Failure as Failed
+from icefarm.worker.protocol.pipeline import EVALUATION_MARGIN, Refused, TakenBack
 
 RANDOM = Random(3)
 
@@ -164,6 +167,126 @@ def test_a_worker_that_lost_count_knows_nothing() -> None:
     held.sent(5, DENSE)
     held.sent(6, CHILD)  # though the only buffer is in use
     assert held.ids == [6]
+
+
+# ------------------------------------------------------------------------------------ what the pipeline makes of them
+
+
+@define(eq=False)
+class Seen:
+    """A board in memory that notes which bitstreams it carries out, and the pipeline to it."""
+
+    patient: bool = False
+    bench: Bench = field(init=False)
+    bitstreams: list[bytes] = Factory(list)
+
+    def __attrs_post_init__(self) -> None:
+        self.bench = Bench(buffers=4, patient=self.patient, pulses=self._carried_out)
+        self.bench.greet()
+
+    def _carried_out(self, bitstream: bytes, _: int) -> int:
+        self.bitstreams.append(bitstream)
+        return 100
+
+    def evaluate(self, circuit: Circuit, key: str | None = None) -> list[Any]:
+        """Send a circuit; its outcome appears in the list."""
+        outcome: list[Any] = []
+        self.bench.board.pipeline.evaluate(circuit, PARAMETERS, 1.0, True, key).addBoth(outcome.append)
+        self.bench.settle()
+        return outcome
+
+    def answer(self, place: int, code: Failed) -> None:
+        """Have the board answer an evaluation that it has with a failure."""
+        frame = self.bench.peer.evaluating.pop(place)
+        self.bench.peer.say(encode(FrameType.FAILED, frame.id, struct.pack("<H", code)))
+        self.bench.settle()
+
+    @property
+    def sent(self) -> int:
+        """How many evaluations were sent, repeated ones too."""
+        return self.bench.peer.asked.count(FrameType.EVALUATE)
+
+
+def test_a_board_carries_out_what_a_difference_makes() -> None:
+    seen = Seen()
+    for each in (DENSE, CHILD, GRANDCHILD):
+        (answer,) = seen.evaluate(each)
+        assert answer.window_us == 1_000_000
+    assert seen.bitstreams == PLAIN[:3]
+    assert (seen.sent, seen.bench.retries) == (3, 0)
+
+
+def test_a_circuit_goes_in_the_form_that_it_has_and_at_the_speed_that_its_board_takes() -> None:
+    seen = Seen(patient=True)
+    seen.bench.board.pipeline.slower = 3
+    for each in (DENSE, CHILD, PACKED):
+        seen.evaluate(each)
+    heads = [(frame.payload[0], frame.payload[1]) for frame in seen.bench.peer.evaluating]
+    # The board in memory keeps what it made of the difference.
+    assert heads == [(Encoding.RAW, 3), (Encoding.RAW, 3), (Encoding.LZ4, 3)]
+
+
+def test_a_circuit_whose_base_the_board_has_forgotten_goes_whole_and_has_its_whole_time() -> None:
+    seen = Seen()
+    seen.evaluate(DENSE)
+    seen.bench.peer.held.clear()
+    seen.bench.peer.patient = True
+    outcome = seen.evaluate(CHILD)
+    assert (seen.sent, seen.bench.retries, outcome) == (3, 0, [])
+    seen.bench.clock.advance(1.0 + EVALUATION_MARGIN - 0.1)
+    assert seen.bench.failed == []
+    seen.bench.peer.finish()
+    seen.bench.settle()
+    assert seen.bitstreams[-1] == PLAIN[1]
+    assert len(outcome) == 1
+
+
+def test_a_difference_that_makes_something_else_counts_as_damaged_and_goes_whole() -> None:
+    seen = Seen(patient=True)
+    seen.evaluate(DENSE)
+    outcome = seen.evaluate(CHILD)
+    seen.answer(1, Failed.BAD_DIFFERENCE)
+    assert (seen.sent, seen.bench.retries) == (3, 1)
+    for _ in range(2):
+        seen.bench.peer.finish()
+    seen.bench.settle()
+    assert seen.bitstreams == PLAIN[:2]
+    assert not isinstance(outcome[0], Failure)
+
+
+def test_a_board_that_names_a_difference_where_there_was_none_refuses_the_evaluation() -> None:
+    seen = Seen(patient=True)
+    outcome = seen.evaluate(DENSE)
+    seen.answer(0, Failed.UNKNOWN_BASE)
+    assert seen.sent == 1
+    assert outcome[0].check(Refused)
+
+
+def test_a_cancelled_circuit_that_the_board_could_not_make_is_not_sent_whole() -> None:
+    seen = Seen(patient=True)
+    seen.evaluate(DENSE)
+    outcome = seen.evaluate(CHILD, "b")
+    lost = seen.bench.peer.evaluating.pop()
+    seen.bench.board.pipeline.take_back({"b"})
+    seen.bench.peer.say(encode(FrameType.FAILED, lost.id, struct.pack("<H", Failed.UNKNOWN_BASE)))
+    seen.bench.settle()
+    assert outcome[0].check(TakenBack)
+    assert seen.sent == 2
+
+
+def test_a_circuit_whose_relative_was_refused_or_is_being_cancelled_goes_whole() -> None:
+    refused = Seen()
+    refused.bench.peer.faults.add("parameters")
+    refused.evaluate(DENSE)
+    refused.bench.peer.faults.clear()
+    refused.evaluate(CHILD)
+    assert refused.sent == 2
+    cancelled = Seen(patient=True)
+    cancelled.evaluate(SMALL)
+    cancelled.evaluate(DENSE, "b")
+    cancelled.bench.board.pipeline.take_back({"b"})
+    cancelled.evaluate(CHILD)
+    assert cancelled.sent == 3
 
 
 # ------------------------------------------------------------------------------------------------ with the firmware
