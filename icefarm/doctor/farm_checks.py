@@ -12,6 +12,7 @@ from icefarm import __version__
 from icefarm.doctor.database_probe import DatabaseAway, DatabaseFacts
 from icefarm.doctor.finding import Finding, odd, ok, wrong
 from icefarm.doctor.machine import Machine
+from icefarm.doctor.sign_in_probe import SignedIn
 from icefarm.errors import IcefarmError, InvalidArgument, NotAuthorized, TimedOut, TransportError
 from icefarm.farm.paths import DataDirectory
 from icefarm.farm.postgres.programs import OLDEST
@@ -174,22 +175,52 @@ def router(machine: Machine, farm: FarmUnderCheck) -> Iterator[Finding]:
     if farm.ca_file is not None and not where.tls:
         yield odd(f"{farm.url} has no TLS, so {farm.ca_file} is not used", "write https://, if the farm has TLS")
     try:
-        versions = machine.sign_in(farm.url, farm.token or "", farm.ca_file)
-    except NotAuthorized as error:
+        signed_in = machine.sign_in(farm.url, farm.token or "", farm.ca_file)
+    except IcefarmError as error:
+        yield from _not_signed_in(error, where)
+        return
+    yield _in_between(where)
+    yield ok("the farm accepts the sign-in, and answers")
+    yield from _bounds(farm.url, signed_in)
+    yield from _versions(signed_in.versions)
+    for url in signed_in.others:
+        yield from _other_router(machine, farm, url)
+
+
+def _other_router(machine: Machine, farm: FarmUnderCheck, url: str) -> Iterator[Finding]:
+    """Check that another router of the farm can be reached: a client that gets boards there signs in there, too."""
+    try:
+        signed_in = machine.sign_in(url, farm.token or "", farm.ca_file)
+    except IcefarmError as error:
+        yield wrong(
+            f"no session at another router of the farm, {url}: {error}",
+            "is it up, and is the URL right that control has for it (--router of control)?",
+        )
+    else:
+        yield ok(f"another router of the farm, {url}, accepts the sign-in")
+        yield from _bounds(url, signed_in)
+
+
+def _bounds(url: str, signed_in: SignedIn) -> Iterator[Finding]:
+    if not signed_in.bounds_messages:
+        yield odd(
+            f"the router at {url} takes messages of any depth, so that one short message can stop it",
+            "make its configuration with icefarm router config, of this version (docs/security.md)",
+        )
+
+
+def _not_signed_in(error: IcefarmError, where: RouterUrl) -> Iterator[Finding]:
+    if isinstance(error, NotAuthorized):
         yield _in_between(where)
         yield wrong(
             f"the farm refuses the sign-in: {error}",
             "make a token (icefarm token add NAME --role client), and set ICEFARM_TOKEN or give --token-file",
         )
-    except (TransportError, TimedOut) as error:
+    elif isinstance(error, TransportError | TimedOut):
         text, _, cure = str(error).partition("; ")
         yield wrong(f"no session with the farm: {text}", cure or "is control up? look at its log")
-    except IcefarmError as error:
-        yield wrong(f"no session with the farm: {error}", "look at control's log")
     else:
-        yield _in_between(where)
-        yield ok("the farm accepts the sign-in, and answers")
-        yield from _versions(versions)
+        yield wrong(f"no session with the farm: {error}", "look at control's log")
 
 
 def _in_between(where: RouterUrl) -> Finding:

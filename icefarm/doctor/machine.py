@@ -12,7 +12,7 @@ from pathlib import Path
 from attrs import field, frozen
 
 from icefarm.doctor.database_probe import DatabaseFacts, look_at
-from icefarm.doctor.sign_in_probe import sign_in
+from icefarm.doctor.sign_in_probe import SignedIn, sign_in
 from icefarm.farm.postgres.programs import candidates
 from icefarm.system.command import find
 from icefarm.wamp.url import RouterUrl
@@ -45,9 +45,8 @@ class Machine:
     postgres: Callable[[], Iterable[Path]] = candidates
     #: Connects to a router and disconnects.  Raises OSError, UnicodeError.
     reach: Callable[[RouterUrl], None] = RouterUrl.reach
-    #: Signs in at a farm (URL, token, file of trusted certificates): versions of the workers that are there, by name.
-    #: Raises `IcefarmError`.
-    sign_in: Callable[[str, str, str | None], dict[str, str]] = sign_in
+    #: Signs in at a farm (URL, token, file of trusted certificates).  Raises `IcefarmError`.
+    sign_in: Callable[[str, str, str | None], SignedIn] = sign_in
     #: The version of the firmware that this icefarm comes with; None if unknown.
     shipped_firmware: Callable[[], str | None] = field(default=lambda: _shipped_firmware())
 

@@ -2,34 +2,47 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import socket
 from typing import Any
 
+from attrs import Factory, frozen
 from twisted.internet.defer import Deferred, TimeoutError
 
 from icefarm.bus import Bus
 from icefarm.contract import Role, control_procedure
-from icefarm.errors import IcefarmError, NotAuthorized, TimedOut
+from icefarm.errors import IcefarmError, LinkLost, NotAuthorized, TimedOut
 from icefarm.wamp.credentials import Credentials
 from icefarm.wamp.link import Link
 
-__all__ = ["sign_in"]
+__all__ = ["SignedIn", "sign_in"]
 
 #: Seconds for the sign-in, and for the answer.
 SIGN_IN_LIMIT = 20.0
 ANSWER_LIMIT = 10.0
+#: Lists in each other, of a message that the farm's own router refuses (`icefarm.farm.router.inside.icefarm_messages`)
+#: and that harms no other.
+TOO_DEEP = 120
 
 
-def sign_in(url: str, token: str, ca_file: str | None) -> dict[str, str]:
-    """Return the versions of the connected workers, by name; none if the token is a worker's.
+@frozen
+class SignedIn:
+    """What a session shows of a farm."""
 
-    Raises `IcefarmError`.
-    """
+    #: Of the connected workers, by name; none if the token is a worker's.
+    versions: dict[str, str] = Factory(dict)
+    #: Whether the router ends a session for a message that is nested too deeply.
+    bounds_messages: bool = True
+    #: The URLs of the farm's other routers.
+    others: tuple[str, ...] = ()
+
+
+def sign_in(url: str, token: str, ca_file: str | None) -> SignedIn:
+    """Sign in, and see what there is.  Raises `IcefarmError`."""
     from icefarm.client.api.process_engine import engine
 
-    name = f"doctor-{socket.gethostname()[:60]}-{os.getpid()}"
+    # The session before, at another router, may not have ended yet.
+    name = f"doctor-{socket.gethostname()[:60]}-{secrets.token_hex(4)}"
     running = engine()
     try:
         return running.run(_ask, running.reactor, url, Credentials(name, Role.CLIENT, _instance(), token), ca_file)
@@ -47,21 +60,18 @@ def _instance() -> str:
     return secrets.token_hex(8)
 
 
-async def _ask(reactor: Any, url: str, who: Credentials, ca_file: str | None) -> dict[str, str]:
-    ended: Deferred[dict[str, str]] = Deferred()
+async def _ask(reactor: Any, url: str, who: Credentials, ca_file: str | None) -> SignedIn:
+    ended: Deferred[SignedIn] = Deferred()
 
     async def joined(bus: Bus) -> None:
         try:
-            # Workers may not list other workers.
-            snapshot = {"workers": []} if who.role is Role.WORKER else await _snapshot(bus)
+            found = await _looked_at(bus, who.role)
         except IcefarmError as error:
             if not ended.called:
                 ended.errback(error)
             return
         if not ended.called:
-            ended.callback(
-                {each["name"]: each["version"] for each in snapshot["workers"] if each["status"] == "online"}
-            )
+            ended.callback(found)
 
     def refused(error: IcefarmError) -> bool:
         if not ended.called:
@@ -79,5 +89,28 @@ async def _ask(reactor: Any, url: str, who: Credentials, ca_file: str | None) ->
         await link.stopService()
 
 
-async def _snapshot(bus: Bus) -> Any:
-    return await bus.call(control_procedure("snapshot"), timeout=ANSWER_LIMIT)
+async def _looked_at(bus: Bus, role: Role) -> SignedIn:
+    # Workers may not list other workers.
+    workers = [] if role is Role.WORKER else await _workers(bus)
+    versions = {each["name"]: each["version"] for each in workers if each["status"] == "online"}
+    others = tuple(sorted(bus.router_urls - {bus.router_url}))
+    # Last, for it may end the session.
+    return SignedIn(versions, await _bounds_messages(bus), others)
+
+
+async def _workers(bus: Bus) -> Any:
+    return (await bus.call(control_procedure("snapshot"), timeout=ANSWER_LIMIT))["workers"]
+
+
+async def _bounds_messages(bus: Bus) -> bool:
+    nested: list[Any] = []
+    for _ in range(TOO_DEEP):
+        nested = [nested]
+    try:
+        await bus.call(control_procedure("heartbeat"), (nested,), timeout=ANSWER_LIMIT)
+    except LinkLost:
+        return True
+    except IcefarmError:
+        # Control refuses it: it has come through.
+        return False
+    return False

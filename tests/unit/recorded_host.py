@@ -10,6 +10,7 @@ from click.testing import CliRunner, Result
 from icefarm.cli import main
 from icefarm.doctor.database_probe import DatabaseAway, DatabaseFacts
 from icefarm.doctor.machine import Machine
+from icefarm.doctor.sign_in_probe import SignedIn
 from icefarm.doctor.udev_rules import RULES_FILE, udev_rules
 from icefarm.errors import IcefarmError
 from icefarm.usb.uf2 import build
@@ -46,6 +47,8 @@ class Host:
         self.postgres: list[Path] = []
         self.unreachable: OSError | None = None
         self.workers: dict[str, str] | IcefarmError = {}
+        #: What is found at routers by URL, where that differs.
+        self.routers: dict[str, SignedIn | IcefarmError] = {}
         self.signed_in: list[tuple[str, str, str | None]] = []
         self.image("default-1.0.0")
         self.write("run/udev/control", "")
@@ -104,11 +107,12 @@ class Host:
         if self.unreachable is not None:
             raise self.unreachable
 
-    def _sign_in(self, url: str, token: str, ca_file: str | None) -> dict[str, str]:
+    def _sign_in(self, url: str, token: str, ca_file: str | None) -> SignedIn:
         self.signed_in.append((url, token, ca_file))
-        if isinstance(self.workers, IcefarmError):
-            raise self.workers
-        return self.workers
+        found = self.routers.get(url, self.workers)
+        if isinstance(found, IcefarmError):
+            raise found
+        return found if isinstance(found, SignedIn) else SignedIn(found)
 
     def doctor(self, *arguments: str) -> Result:
         own = ("--images", str(self.root / "images"), "--data-dir", str(self.root / "data"))

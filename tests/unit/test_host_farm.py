@@ -13,6 +13,7 @@ from recorded_host import Host
 from icefarm import __version__
 from icefarm.control.storage.migrations import steps
 from icefarm.doctor.database_probe import DatabaseAway, DatabaseFacts
+from icefarm.doctor.sign_in_probe import SignedIn
 from icefarm.errors import IcefarmError, InternalError, LinkLost, NotAuthorized, TimedOut, Untrusted
 from icefarm.worker.usb_monitor import APPLICATION_IDS
 
@@ -129,6 +130,24 @@ def test_a_farm_that_lets_us_in_is_in_order_and_its_workers_versions_are_compare
     assert "every worker that is there runs this version" in result.output
     host.workers = {"shelf-1": __version__, "shelf-2": "0.9"}
     assert "worker shelf-2 runs icefarm 0.9" in host.doctor("--url", URL).output
+
+
+def test_a_router_that_does_not_bound_messages_is_a_warning(host: Host) -> None:
+    host.routers[URL] = SignedIn(bounds_messages=False)
+    result = host.doctor("--url", URL)
+    assert result.exit_code == 0
+    assert f"the router at {URL} takes messages of any depth" in result.output
+    assert "icefarm router config" in result.output
+
+
+def test_the_farms_other_routers_are_tried_as_well(host: Host) -> None:
+    second, third = "https://farm.example:8081", "https://farm.example:8082"
+    host.routers = {URL: SignedIn(others=(second, third)), third: LinkLost("nobody answers")}
+    result = host.doctor("--url", URL)
+    assert [url for url, _, _ in host.signed_in] == [URL, second, third]
+    assert f"another router of the farm, {second}, accepts the sign-in" in result.output
+    assert f"no session at another router of the farm, {third}: nobody answers" in result.output
+    assert result.exit_code == 1
 
 
 def test_the_farm_is_asked_with_token_and_certificates_as_a_worker_would(host: Host, tmp_path: Path) -> None:

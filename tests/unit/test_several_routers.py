@@ -24,6 +24,7 @@ from icefarm.contract import (
 )
 from icefarm.control.rpc.elsewhere import only_here
 from icefarm.control.sessions.liveness import ROUTER_PATIENCE
+from icefarm.doctor.sign_in_probe import _looked_at
 from icefarm.errors import LinkLost, NameInUse, NoSuchProcedure, Unavailable
 from icefarm.selectors.boards import parse_boards
 from icefarm.testing.memory.wamp import MemoryBus
@@ -208,6 +209,11 @@ def test_a_client_whose_own_router_is_lost_keeps_its_boards_and_evaluates_at_the
     world.farm.routers[ONE].start()
     world.pass_time(10.0)
     assert evaluate(world, ada, records, 12) == {A, B, C}
+
+
+def test_the_doctor_sees_other_routers_and_that_these_do_not_bound_messages(world: MemoryWorld) -> None:
+    found = done(world, _looked_at(signed_in(world, ONE, "doctor"), Role.CLIENT), 5.0)
+    assert (set(found.versions), found.bounds_messages, found.others) == ({"w1", "w2"}, False, (TWO,))
 
 
 def test_a_board_elsewhere_says_where_it_is_reached(world: MemoryWorld) -> None:
