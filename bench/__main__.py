@@ -18,7 +18,7 @@ from bench.circuits import Mix
 from bench.feeding import measure_feed
 from bench.files import COUNT, CircuitFiles, write_circuits
 from bench.instant import Effort, measure_instant
-from bench.many_boards import many_lines, measure_many
+from bench.many_boards import Shape, many_lines, measure_many, ratio_lines
 from bench.real import measure_real
 from bench.report import (
     Figures,
@@ -81,13 +81,21 @@ def _measure(figures: Figures, options: argparse.Namespace, circuits: CircuitFil
         figures.archive.append(measure_archive(circuits, options.pairs, options.turn, _say))
         print(*archive_lines(figures.archive[-1]), sep="\n", flush=True)
     if options.part == "many":
-        for boards in options.boards or (MANY,):
-            figures.many.append(measure_many(boards, options.workers, circuits.paths[0], options.idle, _say))
-            print(*many_lines(figures.many[-1]), sep="\n", flush=True)
+        _measure_many(figures, options, circuits)
     if options.part in ("real", "all"):
         for each in measure_real(options.real_boards, WINDOWS, circuits, options.real_seconds, _say):
             figures.real.append(each)
             print(*real_lines(each), sep="\n", flush=True)
+
+
+def _measure_many(figures: Figures, options: argparse.Namespace, circuits: CircuitFiles) -> None:
+    for boards in options.boards or (MANY,):
+        for routers in sorted({1, options.routers}):
+            shape = Shape(boards, options.workers, routers)
+            figures.many.append(measure_many(shape, circuits.paths, options.idle, _say))
+            print(*many_lines(figures.many[-1]), sep="\n", flush=True)
+        if options.routers > 1:
+            print(*ratio_lines(*figures.many[-2:]), sep="\n", flush=True)
 
 
 def _measure_simulated(figures: Figures, options: argparse.Namespace) -> None:
@@ -132,7 +140,7 @@ def _parser() -> argparse.ArgumentParser:
         help="what to measure",
     )
     parser.add_argument("--boards", type=int, action="append", help=f"instant boards of a farm; repeatable {BOARDS}")
-    parser.add_argument("--routers", type=int, default=1, help="routers of the farm of part instant (1)")
+    parser.add_argument("--routers", type=int, default=1, help="routers of the farms of parts instant and many (1)")
     parser.add_argument("--seconds", type=float, default=5.0, help="of each stretch on instant boards (5)")
     parser.add_argument("--repeats", type=int, default=3, help="stretches, of which the median one counts (3)")
     parser.add_argument("--pairs", type=int, default=4, help="of turns with the archive and without it (4)")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,7 +10,7 @@ from pathlib import Path
 
 from icefarm.testing.processes.farm_process import FarmProcess
 
-__all__ = ["running_farm"]
+__all__ = ["router_urls", "running_farm"]
 
 
 @contextmanager
@@ -40,3 +41,9 @@ def running_farm(
             farm.wait_until_ready()
             say(f"\na farm of {boards} boards, speed {speed}, at {farm.url}")
             yield farm
+
+
+def router_urls(farm: FarmProcess) -> list[str]:
+    """Return the URLs of a farm's routers."""
+    found = [re.match(r"router(?: \d+)?: Crossbar.io at (\S+) port (\d+)$", line) for line in farm.lines]
+    return [f"http://{match[1]}:{match[2]}" for match in found if match is not None]

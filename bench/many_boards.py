@@ -1,4 +1,4 @@
-"""What many boards cost control, PostgreSQL and the router: reserving, returning, a lost router, and nothing at all.
+"""What many boards cost control, PostgreSQL and routers: reserving, returning, evaluating, a lost router, and nothing.
 
 The boards are those of `bench.shelf`: they take no time, so what is measured is the software's part.
 """
@@ -12,6 +12,8 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
+from itertools import cycle
 from pathlib import Path
 from statistics import median
 from threading import Thread
@@ -19,17 +21,20 @@ from threading import Thread
 from attrs import Factory, define, frozen
 
 from bench.accounts import Party, accounts_of, machine_time, pace, parties
-from bench.farm import running_farm
+from bench.farm import router_urls, running_farm
+from bench.instant import Stretch, run_stretch
 from icefarm.client import Farm
 from icefarm.errors import IcefarmError
 from icefarm.testing.processes.farm_process import FarmProcess
 
-__all__ = ["ManyFigures", "Step", "many_lines", "measure_many"]
+__all__ = ["ManyFigures", "Shape", "Step", "many_lines", "measure_many", "ratio_lines"]
 
 #: Seconds for anything to happen, and between looks.
 LIMIT, LOOK = 180.0, 0.02
 #: Times that all boards are reserved and returned; questions for the free boards; clients that end at once.
 ROUNDS, QUESTIONS, CLIENTS = 3, 200, 5
+#: Seconds of evaluations on all boards.
+EVALUATING = 10.0
 
 
 @frozen
@@ -40,6 +45,15 @@ class Step:
     cpu_ms: Mapping[Party, float]
     #: Cores, of those of the machine, that were busy with something else.
     others: float
+
+
+@frozen
+class Shape:
+    """A farm to be measured."""
+
+    boards: int
+    workers: int
+    routers: int = 1
 
 
 @define
@@ -60,22 +74,26 @@ class ManyFigures:
     #: Seconds until each of the clients that end at once was answered, and what went wrong.
     together: list[float] = Factory(list)
     errors: list[str] = Factory(list)
-    #: Seconds from the router's end until it listened, and until every board could be called.
+    #: Evaluations on all boards.
+    evaluating: Stretch | None = None
+    #: Seconds from the end of a router until control answered, and until every board could be called.
     router: float = 0.0
     whole: float = 0.0
     #: Percent of a core while nothing happens, by party.
     idle: Mapping[Party, float] = Factory(dict)
+    routers: int = 1
 
 
-def measure_many(boards: int, workers: int, circuit: Path, idle: float, say: Callable[[str], None]) -> ManyFigures:
-    """Measure a farm of so many boards."""
-    figures = ManyFigures(boards, workers, pace())
-    with running_farm(0, "instant", say) as process:
-        began = time.perf_counter()
-        with shelf(process.url, boards, workers) as pid, Farm(process.url, "bench") as farm:
+def measure_many(shape: Shape, circuits: Sequence[Path], idle: float, say: Callable[[str], None]) -> ManyFigures:
+    """Measure a farm."""
+    boards = shape.boards
+    figures = ManyFigures(boards, shape.workers, pace(), routers=shape.routers)
+    with running_farm(0, "instant", say, routers=shape.routers) as process:
+        began, urls = time.perf_counter(), router_urls(process)
+        with shelf(urls, boards, shape.workers) as pid, Farm(process.url, "bench") as farm:
             _wait_for(farm, boards)
             figures.start = time.perf_counter() - began
-            members = {**parties(process.pid), "shelf": [pid]}
+            members = {**_by_router(parties(process.pid)), "shelf": [pid]}
             clock = _Clock(members, boards)
             for _ in range(ROUNDS):
                 _reserve_and_return(farm, boards, figures, clock)
@@ -85,14 +103,33 @@ def measure_many(boards: int, workers: int, circuit: Path, idle: float, say: Cal
             _wait_for(farm, boards)
             say("ended together")
             figures.idle = clock.idle(idle)
-            _lose_router(process, farm, boards, circuit, figures)
+            with farm.reserve(boards) as reserved:
+                paths = cycle(map(str, circuits))
+                # There are no processes of boards.
+                look = partial(accounts_of, {**members, "boards": []})
+                figures.evaluating = run_stretch(reserved, paths, EVALUATING, look, process.url)
+            _wait_for(farm, boards)
+            say("evaluated")
+            _lose_router(process, farm, boards, circuits[0], figures)
     return figures
 
 
+def _by_router(members: Mapping[Party, list[int]]) -> dict[Party, list[int]]:
+    """Tell the processes of several routers apart: each runs in its node's directory."""
+    nodes: dict[str, list[int]] = {}
+    for pid in members["router"]:
+        nodes.setdefault(Path(os.readlink(f"/proc/{pid}/cwd")).name, []).append(pid)
+    return {**members, **{_router(number): nodes[node] for number, node in enumerate(sorted(nodes), start=1)}}
+
+
+def _router(number: int) -> Party:
+    return "router" if number == 1 else f"router {number}"
+
+
 @contextmanager
-def shelf(url: str, boards: int, workers: int) -> Iterator[int]:
-    """Run the workers; gives their process."""
-    command = [sys.executable, "-m", "bench.shelf", url, str(boards), str(workers)]
+def shelf(urls: Sequence[str], boards: int, workers: int) -> Iterator[int]:
+    """Run the workers, at these routers in turn; gives their process."""
+    command = [sys.executable, "-m", "bench.shelf", ",".join(urls), str(boards), str(workers)]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
         try:
             yield process.pid
@@ -175,10 +212,12 @@ def _end_together(url: str, boards: int, figures: ManyFigures) -> None:
 
 
 def _lose_router(process: FarmProcess, farm: Farm, boards: int, circuit: Path, figures: ManyFigures) -> None:
-    """Kill the router while all boards are reserved; the farm is whole again when each of them has evaluated."""
+    """Kill the last router while all boards are reserved; the farm is whole again when each of them has evaluated."""
     reserved = farm.reserve(boards)
+    routers = _by_router(parties(process.pid))
+    last = routers[_router(figures.routers)]
     began = time.perf_counter()
-    for pid in parties(process.pid)["router"]:
+    for pid in last:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
     farm.available()
@@ -194,17 +233,68 @@ def many_lines(figures: ManyFigures) -> list[str]:
     """Return the figures for people."""
     answers = sorted(figures.available)
     lines = [
-        f"{figures.boards} boards of {figures.workers} workers; the fixed piece of Python took {figures.pace:.1f} ms",
+        f"{figures.boards} boards of {figures.workers} workers, {figures.routers} router{'s'[: figures.routers - 1]}; "
+        f"the fixed piece of Python took {figures.pace:.1f} ms",
         f"  all there              {figures.start:7.2f} s",
         *(_step_lines("reserve", figures.reserve)),
         *(_step_lines("end answered", figures.end)),
         *(_step_lines("all free again", figures.back)),
         f"  available() p50, p99   {median(answers):7.1f} ms {answers[len(answers) * 99 // 100]:7.1f} ms",
         f"  {CLIENTS} end at once, answered {max(figures.together, default=0.0):6.2f} s",
-        f"  router killed: control answers {figures.router:.2f} s, every board has evaluated {figures.whole:.2f} s",
+        *_evaluating_lines(figures.evaluating),
+        f"  a router killed: control answers {figures.router:.2f} s, every board has evaluated {figures.whole:.2f} s",
         f"  idle, % of a core      {_by_party(figures.idle, 1)}",
     ]
     return lines + [f"  ERROR {error}" for error in figures.errors]
+
+
+def _evaluating_lines(stretch: Stretch | None) -> list[str]:
+    if stretch is None:
+        return []
+    return [
+        f"  evaluations            {stretch.rate:7.0f}/s ({stretch.others:.1f} cores busy with other work)",
+        f"  {'':22} ms of CPU an evaluation: {_by_party(stretch.cpu_ms, 3)}",
+    ]
+
+
+def ratio_lines(one: ManyFigures, several: ManyFigures) -> list[str]:
+    """Return several routers' figures as multiples of one's, for people."""
+    return [
+        f"{several.routers} routers / 1 router, {one.boards} boards (1.0: alike)",
+        *(f"  {name:52} {_ratio(of(one), of(several))}" for name, of in _COMPARED.items()),
+    ]
+
+
+def _ratio(one: float, several: float) -> str:
+    return f"{several / one:6.2f}  ({one:.4g}, {several:.4g})" if one else "     -"
+
+
+def _busiest(figures: ManyFigures) -> float:
+    """Return the milliseconds of CPU per evaluation of the router that does most."""
+    spent = {} if figures.evaluating is None else figures.evaluating.cpu_ms
+    return max((cpu for party, cpu in spent.items() if party.startswith("router")), default=0.0)
+
+
+def _all_parties(figures: ManyFigures) -> float:
+    return 0.0 if figures.evaluating is None else sum(figures.evaluating.cpu_ms.values())
+
+
+def _rate(figures: ManyFigures) -> float:
+    return 0.0 if figures.evaluating is None else figures.evaluating.rate
+
+
+def _middle(steps: Sequence[Step]) -> float:
+    return median(step.seconds for step in steps)
+
+
+_COMPARED: Mapping[str, Callable[[ManyFigures], float]] = {
+    "evaluations a second": _rate,
+    "ms of CPU an evaluation, the busiest router": _busiest,
+    "ms of CPU an evaluation, all processes": _all_parties,
+    "s to reserve all": lambda figures: _middle(figures.reserve),
+    "s until all are free again": lambda figures: _middle(figures.back),
+    "s from a router's end until every board is called": lambda figures: figures.whole,
+}
 
 
 def _step_lines(name: str, steps: Sequence[Step]) -> list[str]:

@@ -1,7 +1,8 @@
 """Many boards in one process: workers of this icefarm whose boards answer at once, from memory.
 
-``python -m bench.shelf URL BOARDS WORKERS`` runs until it is ended.  Everything but the boards is real: each worker has
-its own session, its boards' lives, its reports.  So thousands of boards fit beside a farm on two cores.
+``python -m bench.shelf URL,... BOARDS WORKERS`` runs until it is ended; the workers are at these routers in turn.
+Everything but the boards is real: each worker has its own session, its boards' lives, its reports.  So thousands of
+boards fit beside a farm on two cores.
 """
 
 from __future__ import annotations
@@ -100,10 +101,10 @@ def _worker(url: str, number: int, amount: int) -> Worker:
 
 def main() -> None:
     """Run the workers."""
-    url, boards, workers = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    urls, boards, workers = sys.argv[1].split(","), int(sys.argv[2]), int(sys.argv[3])
     for number in range(workers):
         amount = boards // workers + (number < boards % workers)
-        reactor.callWhenRunning(_worker(url, number, amount).startService)
+        reactor.callWhenRunning(_worker(urls[number % len(urls)], number, amount).startService)
     reactor.run()
 
 

@@ -16,7 +16,7 @@ from bench.circuits import SHARES, Form, Mix, circuit, forms
 from bench.files import COUNT, write_circuits
 from bench.goals import GOALS, compare
 from bench.instant import InstantFigures, Stretch
-from bench.many_boards import ManyFigures, Step, many_lines
+from bench.many_boards import ManyFigures, Step, many_lines, ratio_lines
 from bench.real import RealFigures
 from bench.report import Figures, archive_lines, comparison_lines, instant_lines, simulated_lines
 from bench.simulated import SimulatedFigures
@@ -207,3 +207,19 @@ def test_many_boards_are_told_of_by_the_step_that_took_the_median_time_with_all_
     assert "control 0.20" in text
     assert "p50, p99       2.0 ms     9.0 ms" in text
     assert text.endswith("ERROR TimedOut: late")
+
+
+def test_several_routers_are_compared_with_one_by_ratios() -> None:
+    def figures(routers: int, evaluations: int, cpu_ms: dict[str, float], whole: float) -> ManyFigures:
+        steps, stretch = [Step(2.0, {}, 0.0)], Stretch(10.0, evaluations, cpu_ms, 0.0, 0.0, 0.0, 0.0, 20.0)
+        return ManyFigures(100, 2, reserve=steps, back=steps, evaluating=stretch, whole=whole, routers=routers)
+
+    one = figures(1, 1000, {"router": 0.4, "control": 0.1}, 4.0)
+    two = figures(2, 1500, {"router": 0.2, "router 2": 0.3, "control": 0.1}, 2.0)
+    first, *lines = ratio_lines(one, two)
+    assert first.startswith("2 routers / 1 router, 100 boards")
+    ratios = {line[:54].strip(): line[54:].strip() for line in lines}
+    assert ratios["evaluations a second"] == "1.50  (100, 150)"
+    assert ratios["ms of CPU an evaluation, the busiest router"] == "0.75  (0.4, 0.3)"
+    assert ratios["ms of CPU an evaluation, all processes"] == "1.20  (0.5, 0.6)"
+    assert ratios["s from a router's end until every board is called"].startswith("0.50")
