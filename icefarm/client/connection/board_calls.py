@@ -168,7 +168,7 @@ class BoardCalls:
 
     def _is_cut_off(self, link: FarmLink) -> bool:
         """Tell whether a board's router is lost, and another one is in reach that says where the board is."""
-        return link.is_lost and self._link.any_bus is not None
+        return link.bus is None and link.is_lost and self._link.any_bus is not None
 
     async def _attempt(self, bus: Bus, lease: Lease, call: Mapping[str, Any], limit: float | None) -> Any:
         """Call a board once: with as little of its bitstream as its worker needs, or all of it."""
