@@ -126,11 +126,12 @@ def valid_name(name: str) -> bool:
     Names are shown to people and become part of a URI. So two that look alike are one: characters without a shape (zero
     width, direction of text) are not allowed, and of several forms of a character only the usual one.
     """
-    return (
-        0 < len(name) <= LONGEST_NAME
-        and name == name.strip()
-        and all(character == " " or unicodedata.category(character)[0] not in "CZ" for character in name)
-        and normal_name(name) == name
+    if not 0 < len(name) <= LONGEST_NAME or name != name.strip():
+        return False
+    if name.isascii():
+        return name.isprintable()
+    return normal_name(name) == name and all(
+        character == " " or unicodedata.category(character)[0] not in "CZ" for character in name
     )
 
 
