@@ -46,6 +46,20 @@ async def test_a_reservation_ends_when_its_time_is_over() -> None:
 
 
 @ensureDeferred
+async def test_a_client_that_reserves_after_other_calls_is_watched_from_then_on() -> None:
+    farm = MemoryControl()
+    worker, client = await farm.worker("w1", "A"), await farm.client("ada")
+    for _ in range(2):
+        await client.call("available")
+    await live(farm, 2 * int(SILENCE), worker)
+    await client.call("available")
+    await client.call("reserve", 1, kind="pulsecount")
+    await live(farm, int(SILENCE) + 5, worker)
+    with pytest.raises(LinkLost):
+        await client.call("available")
+
+
+@ensureDeferred
 async def test_a_board_that_is_made_ready_for_a_group_that_ends_meanwhile_is_free_again() -> None:
     farm = MemoryControl()
     worker = await farm.worker("w1", "A", "B")
