@@ -111,10 +111,11 @@ class Evaluations:
     def _start(self, evaluation_id: str, fingerprint: int, evaluate: Evaluate, note: Any) -> Deferred[Any]:
         if len(self._running) >= RUNNING:
             raise Busy(f"{RUNNING} evaluations wait for this board already; send more as results arrive")
-        if self._outcomes is not None and not self._running:
-            self._outcomes.resume()
+        is_first = not self._running
         running = self._running[evaluation_id] = _Running(fingerprint, note)
         waiter = running.join()
+        if self._outcomes is not None and is_first:
+            self._outcomes.resume()
         running.task = ensureDeferred(evaluate())
         running.task.addBoth(self._finished, evaluation_id, running)
         return waiter
