@@ -71,6 +71,12 @@ def moves(walk: list[Call]) -> Iterator[str]:
         seen.add(path)
 
 
+#: What is done again and again; and what carries calls out, where it is that for a heartbeat.
+BEATS = ("FarmLink._start_beat", "FarmLink._beat_once", "ControlLink._start_beat", "ControlLink._beat")
+AGAIN = ("Repeated._tick", *BEATS)
+CALLED = tuple(f"RpcDispatcher.handler.<locals>.from_{caller}" for caller in ("client", "worker"))
+
+
 class Aside(threading.local):
     """How many calls of what is done again and again a thread is in."""
 
@@ -82,22 +88,18 @@ aside = Aside()
 
 def note(frame: Any, event: str, _: Any) -> None:
     code = frame.f_code
-    if code.co_qualname == "Repeated._tick":
+    name = code.co_qualname
+    if name in AGAIN or (name in CALLED and frame.f_locals["procedure"].endswith("heartbeat")):
         aside.depth += {"call": 1, "return": -1}.get(event, 0)
     if aside.depth == 0 and event == "call" and code.co_filename.startswith(str(ROOT)):
-        calls.append((str(Path(code.co_filename).relative_to(ROOT)), code.co_qualname))
+        calls.append((str(Path(code.co_filename).relative_to(ROOT)), name))
 
 
 def taken() -> list[Call]:
     """Return what was called since the last walk."""
-    walk = [(path, function) for path, function in calls if counts(path, function)]
+    walk = [(path, function) for path, function in calls if not path.startswith("testing/")]
     calls.clear()
     return walk
-
-
-def counts(path: str, function: str) -> bool:
-    """Tell whether a call is one of a walk."""
-    return not path.startswith("testing/") and "heartbeat" not in function
 
 
 def evaluation(boards: Boards, circuit: Bitstream) -> list[Call]:
