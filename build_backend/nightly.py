@@ -153,10 +153,13 @@ def _last_line(output: str) -> str:
     return lines[-1][:200] if lines else "no output"
 
 
-def page(results: Sequence[Result], commit: str, when: datetime) -> str:
-    """Return the page of results, in Markdown."""
+def page(results: Sequence[Result], commit: str, when: datetime, left: Sequence[str] = ()) -> str:
+    """Return the page of results, in Markdown; ``left`` names parts that did not run, or not yet."""
     failed = [result.name for result in results if not result.passed]
-    summary = f"failed: {', '.join(failed)}" if failed else "all passed"
+    passed = "all that ran passed" if left else "all passed"
+    summary = f"failed: {', '.join(failed)}" if failed else passed
+    if left:
+        summary += f"; did not run: {', '.join(left)}"
     lines = [
         f"# Nightly run of {when:%Y-%m-%d %H:%M} UTC",
         "",
@@ -181,7 +184,9 @@ def _commit() -> str:
 
 
 def _write(into: Path, results: Sequence[Result], commit: str, when: datetime) -> None:
-    (into / "index.md").write_text(page(results, commit, when))
+    names = {result.name for result in results}
+    left = [part.name for part in PARTS if part.name not in names]
+    (into / "index.md").write_text(page(results, commit, when, left))
     found = {"commit": commit, "when": when.isoformat(), "results": [asdict(result) for result in results]}
     (into / "results.json").write_text(json.dumps(found, indent=1) + "\n")
 

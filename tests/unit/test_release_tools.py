@@ -221,6 +221,17 @@ def test_the_page_says_which_parts_failed_and_where_their_logs_are() -> None:
     assert "| soak | faults | **failed**: a \\| b | 1.5 | [soak.log](soak.log) |" in text
 
 
+def test_the_page_says_which_parts_did_not_run() -> None:
+    passed = nightly.Result("dist", "files", True, "", 60.0, "dist.log")
+    failed = nightly.Result("oldest", "packages", False, "", 60.0, "oldest.log")
+    when = datetime(2026, 11, 29, 3, 0, tzinfo=UTC)
+    assert "`abc`: all passed.\n" in nightly.page([passed], "abc", when)
+    assert "`abc`: all that ran passed; did not run: fuzz, soak.\n" in nightly.page(
+        [passed], "abc", when, ["fuzz", "soak"]
+    )
+    assert "`abc`: failed: oldest; did not run: soak.\n" in nightly.page([passed, failed], "abc", when, ["soak"])
+
+
 def test_parts_are_chosen_by_name_and_run_in_their_order() -> None:
     assert [part.name for part in nightly.parts_named(["soak", "dist"], nightly.PARTS)] == ["dist", "soak"]
     assert nightly.parts_named([], nightly.PARTS) == list(nightly.PARTS)
