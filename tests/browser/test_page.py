@@ -1,9 +1,11 @@
-"""The dashboard in detail: filter, keyboard, actions, roles, hostile names, many boards, accessibility, headers."""
+"""The dashboard in a browser: keyboard, actions, hostile names, accessibility, headers.
+
+What takes no browser, such as filter, order, roles and events, is in frontend/test/views.
+"""
 
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -46,10 +48,6 @@ def events(page: Page) -> Locator:
     return page.locator("tbody tr")
 
 
-def serials(page: Page) -> list[str]:
-    return page.locator("tbody th.serial a").all_inner_texts()
-
-
 # ------------------------------------------------------------------------------------------------- calibrations
 
 
@@ -67,30 +65,7 @@ def test_boards_are_compared_and_sorted_and_suspects_say_why(page: Page, crowd: 
     expect(page.get_by_role("figure").filter(has_text="Deviation")).to_be_visible()
 
 
-# ------------------------------------------------------------------------------------------- filter and keyboard
-
-
-def test_the_filter_is_reached_by_a_slash_and_knows_operators(page: Page, crowd: StageProcess) -> None:
-    open_page(page, crowd.url)
-    page.keyboard.press("/")
-    page.keyboard.type("state:reserved worker:pi1 client:exp-42")
-    expect(page.locator("tbody th.serial a")).to_have_count(1)
-    assert serials(page) == ["A1"]
-    page.keyboard.press("Escape")
-    expect(row(page, "B3")).to_be_visible()
-    page.get_by_label("Filter").fill("colour:red")
-    expect(page.locator("#filter-help")).to_contain_text('there is no field "colour"')
-
-
-def test_columns_sort_both_ways(page: Page, crowd: StageProcess) -> None:
-    open_page(page, crowd.url)
-    page.get_by_label("Filter").fill("worker:pi1,pi2")
-    header = page.get_by_role("button", name="State")
-    header.click()
-    expect(page.locator("tbody th.serial a").first).to_have_text("B3")
-    header.click()
-    expect(page.get_by_role("columnheader", name="State")).to_have_attribute("aria-sort", "descending")
-    expect(page.locator("tbody th.serial a").last).to_have_text("B3")
+# ------------------------------------------------------------------------------------------- keyboard
 
 
 def test_arrow_keys_go_from_board_to_board_and_enter_opens_one(page: Page, crowd: StageProcess) -> None:
@@ -162,27 +137,6 @@ def test_a_servers_error_is_shown_by_its_name(page: Page, crowd: StageProcess) -
     expect(page.get_by_role("alert").filter(has_text="invalid_argument")).to_contain_text("Y1")
 
 
-def test_an_operator_acts_on_the_boards_that_are_selected(page: Page, crowd: StageProcess) -> None:
-    crowd.do("worker", name="pi7", serials=["X1", "X2", "X3"])
-    for serial in ("X1", "X2"):
-        crowd.do("report", worker="pi7", serial=serial, status="offline", reason="not connected")
-    open_page(page, crowd.url, "boards?filter=worker:pi7")
-    sign_in(page, crowd.token)
-    page.get_by_label("Select all that are shown").check()
-    toolbar = page.get_by_role("toolbar")
-    expect(toolbar).to_contain_text("3 boards selected")
-    page.get_by_label("Select X3").uncheck()
-    expect(toolbar).to_contain_text("2 boards selected")
-    assert page.get_by_label("Select all that are shown").evaluate("(box) => box.indeterminate")
-    toolbar.get_by_role("button", name="Delete (2)").click()
-    dialog = page.get_by_role("dialog")
-    expect(dialog).to_contain_text("X1, X2.")
-    dialog.get_by_role("button", name="Delete: 2 boards").click()
-    expect(page.locator(".messages")).to_contain_text("Deleted: 2 boards")
-    expect(page.locator("tbody th.serial")).to_have_text(["X3"])
-    expect(toolbar).to_have_count(0)
-
-
 def test_a_reservation_of_several_boards_is_one_event(page: Page, crowd: StageProcess) -> None:
     crowd.do("worker", name="pi6", serials=["W1", "W2", "W3"])
     crowd.do("client", name="one-story")
@@ -196,35 +150,6 @@ def test_a_reservation_of_several_boards_is_one_event(page: Page, crowd: StagePr
     expect(events(page)).to_have_count(1)
     events(page).locator("summary").click()
     expect(events(page).locator("li").filter(has_text="W2 reserved as pulsecount by one-story")).to_have_count(1)
-
-
-def test_a_board_that_stays_broken_is_one_event_however_often_it_is_tested(page: Page, crowd: StageProcess) -> None:
-    crowd.do("worker", name="pi5", serials=["V1"])
-    open_page(page, crowd.url, "events?q=board:V1&level=warn")
-    for _ in range(3):
-        crowd.do("report", worker="pi5", serial="V1", status="broken", reason="no answer")
-        crowd.do("report", worker="pi5", serial="V1", status="testing")
-    expect(events(page)).to_have_count(1)
-    expect(events(page)).to_contain_text("is broken: no answer (3 times)")
-
-
-def test_many_events_are_on_pages(page: Page, crowd: StageProcess) -> None:
-    for number in range(60):
-        crowd.do("log", worker="pi1", level="info", message=f"line {number} of many")
-    open_page(page, crowd.url, "events?q=many")
-    expect(events(page)).to_have_count(50)
-    page.get_by_role("button", name="Older").click()
-    expect(events(page)).to_have_count(10)
-    assert page.url.endswith("page=2")
-    page.go_back()
-    expect(events(page)).to_have_count(50)
-
-
-@pytest.mark.parametrize("where", ["boards", "board/A1", "workers", "worker/pi1", "queue", "client/exp-42"])
-def test_a_reader_who_only_watches_sees_no_actions(page: Page, crowd: StageProcess, where: str) -> None:
-    open_page(page, crowd.url, where)
-    expect(page.get_by_role("heading", level=1)).to_be_attached()
-    assert page.locator(".actions button, input[type=checkbox]").count() == 0
 
 
 def test_a_token_that_the_farm_does_not_know_is_refused(page: Page, crowd: StageProcess) -> None:
@@ -258,33 +183,6 @@ def test_figures_count_boards_workers_and_who_waits(page: Page, crowd: StageProc
     expect(tile(page, "Evaluations/s")).not_to_have_text("0")
     assert int(tile(page, "Waiting").text_content() or "0") >= 1
     assert int(tile(page, "Unhealthy").text_content() or "0") >= 1
-
-
-def test_events_are_filtered_and_paused(page: Page, crowd: StageProcess) -> None:
-    crowd.do("log", worker="pi1", level="warn", message="flash retry", serial="A2")
-    open_page(page, crowd.url, "events")
-    expect(page.get_by_role("table")).to_contain_text("flash retry")
-    page.get_by_label("Level").select_option("warn")
-    page.get_by_label("Search").fill("board:A2 flash")
-    expect(events(page)).to_have_count(1)
-    page.get_by_label("Search").fill("board:A2")
-    page.get_by_role("button", name="Pause").click()
-    crowd.do("log", worker="pi1", level="warn", message="a second one", serial="A2")
-    expect(page.get_by_role("button", name="1 more")).to_be_visible()
-    expect(page.get_by_role("table")).not_to_contain_text("a second one")
-    page.get_by_role("button", name="go on").click()
-    expect(page.get_by_role("table")).to_contain_text("a second one")
-
-
-def test_times_are_of_24_hours_in_the_readers_zone(page: Page, crowd: StageProcess) -> None:
-    crowd.do("log", worker="pi1", level="error", message="what time is it", serial="A2")
-    open_page(page, crowd.url, "events")
-    shown = events(page).filter(has_text="what time is it").first.locator("time").first.inner_text()
-    date, _, clock = shown.partition(" ")
-    hours, minutes = (int(part) for part in clock.split(":")[:2])
-    now = time.gmtime(time.time() + 5.5 * 3600)
-    assert abs((hours * 60 + minutes) - (now.tm_hour * 60 + now.tm_min)) % 1438 <= 2
-    assert re.fullmatch(r"\d{4}-\d\d-\d\d", date)
 
 
 def test_plots_are_full_when_the_page_is_opened(page: Page, crowd: StageProcess) -> None:

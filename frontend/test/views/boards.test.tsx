@@ -200,10 +200,17 @@ test("figures count boards, requests and workers, and lead to what they count", 
     },
   ));
 
-test("a reader who only watches has nothing to act with", () =>
-  see({}, (shown) => {
-    assert.equal(shown.root.querySelectorAll(".actions button, input[type=checkbox]").length, 0);
-  }));
+const QUEUED = snapshot(BOARDS, { workers: [worker("w1")], queue: [request("eve")] });
+
+for (const place of ["boards", "board/A2", "workers", "worker/w1", "queue", "client/eve", "account/ada", "class"]) {
+  test(`a reader who only watches has nothing to act with on ${place}`, () =>
+    see({ at: place, answers: { snapshot: QUEUED } }, async (shown) => {
+      assert.equal(shown.root.querySelectorAll(".actions button, input[type=checkbox], .edit-labels").length, 0);
+      shown.farm.roles = { "": "client", secret: "operator" };
+      await shown.when(() => shown.page.live.signIn("secret"));
+      assert.ok(shown.root.querySelectorAll(".actions button, input[type=checkbox], .edit-labels").length > 0);
+    }));
+}
 
 test("an operator acts on one board, after a question that names it", () =>
   see({ as: "operator", answers: { end_any: null } }, async (shown) => {

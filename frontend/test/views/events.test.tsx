@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
+process.env.TZ = "Asia/Kolkata";
+
 import type { LogRecord } from "../../src/records.ts";
 import { board, change, reservation, snapshot, worker } from "../made.ts";
 import { looking, NOW, type Scene, type Shown } from "./show.tsx";
@@ -124,8 +126,8 @@ test("a board that stays broken is one event, however often it is tested", () =>
   });
 });
 
-test("times are of 24 hours, with their date", () =>
-  see({ answers: journal(log("evening", { time: new Date(2026, 10, 29, 23, 5, 9).getTime() / 1000 })) }, (shown) => {
+test("times are of 24 hours in the reader's zone, with their date", () =>
+  see({ answers: journal(log("evening", { time: Date.UTC(2026, 10, 29, 17, 35, 9) / 1000 })) }, (shown) => {
     assert.equal(shown.rows("Events")[0]?.[0], "2026-11-29 23:05:09");
   }));
 
