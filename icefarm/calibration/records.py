@@ -173,6 +173,6 @@ class Corrected:
     degrees_of_freedom: float
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
-        """Return the interval that has the value with this confidence (Student's t).  Raises `InvalidArgument`."""
+        """Return the interval that contains the value with this confidence (Student's t).  Raises `InvalidArgument`."""
         half = t_quantile((1 + level) / 2, self.degrees_of_freedom) * self.standard_uncertainty
         return self.value - half, self.value + half

@@ -87,7 +87,7 @@ class RunPlan:
     experiment: str | None = None
     labels: Mapping[str, Any] = attrs.Factory(dict)
     archive: bool = True
-    #: Answer from the archive what the experiment has values of.
+    #: Take from the archive the values that the experiment already has.
     resume: bool = False
     #: Have the farm keep the bitstreams too.
     keep_circuits: bool = False

@@ -34,7 +34,7 @@ _log = client_log("run")
 _records = logging.getLogger("icefarm.client.run")
 
 
-#: Failures in a row after which a board rests, and for how many seconds: the first time, and the longest, doubling.  A
+#: Failures in a row after which a board rests; seconds of the first rest, and of the longest: each doubles.  A
 #: board that was unplugged fails within milliseconds; it must not be called, and counted as failing, for every item.
 FAILURES_IN_A_ROW = 1
 REST_FIRST = 0.25
@@ -90,7 +90,7 @@ class EvaluationRun:
     _failures: dict[str, int] = field(init=False, factory=dict)
     _resting: dict[str, Any] = field(init=False, factory=dict)
     _over: bool = field(init=False, default=False)
-    #: The look-up in the archive that is on its way, and why one failed.
+    #: The look-up in the archive that is in progress, and why one failed.
     _looking: Deferred[None] | None = field(init=False, default=None)
     _trouble: IcefarmError | None = field(init=False, default=None)
 
@@ -170,7 +170,7 @@ class EvaluationRun:
         return taker
 
     def take(self) -> Deferred[ResultBatch]:
-        """Return the next batch, as soon as there is a result, or nothing to do without more items."""
+        """Return the next batch as soon as there is a result, or the run needs more items."""
         taker = self._expected()
         self._stir()
         return taker
@@ -184,7 +184,7 @@ class EvaluationRun:
         return taker
 
     def add_board(self, serial: str, group: str) -> None:
-        """Add a board, if it came to the boards that this run is on."""
+        """Add a board that has joined the boards of this run."""
         if not self._over and group == self._plan.group:
             self._dispatch.add_board(serial)
             self._stir()
@@ -210,7 +210,7 @@ class EvaluationRun:
         return self._dispatch.uses(serial)
 
     def board_away(self, serial: str) -> None:
-        """Move what any board can do to boards that are there."""
+        """Move evaluations that any board can do to boards that are present."""
         self._move(self._dispatch.board_away(serial))
 
     def board_back(self, serial: str) -> None:

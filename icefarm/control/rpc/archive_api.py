@@ -54,11 +54,11 @@ ANSWER, EXTRACT, MOST_EXTRACTED = 1 << 20, 1_200_000, 5000
 MOST_CORRECTED = 500
 #: Points of a series at most: of all boards together, and of its boards in all.
 MOST_POINTS, MOST_BOARD_POINTS = 1000, 3000
-#: Seconds of the shortest step of a series; all others are this one doubled.
+#: Seconds of the shortest step of a series; each longer one is this one doubled any number of times.
 SHORTEST_STEP = 0.25
 #: The figures of a point, besides its time.
 _POINT = ("done", "failed", "numbers", "sum", "least", "most")
-#: Seconds of usage that are told of by default.
+#: Seconds that an answer about usage covers by default.
 USUAL = 7 * 86400.0
 #: Most evaluations that a client can expect, and serials or circuits that a query names.
 MOST_TOTAL, MOST_NAMED = 10**12, 10_000
@@ -281,7 +281,7 @@ class ArchiveProcedures:
         serials: list[str] | None = None,
         after: str | None = None,
     ) -> dict[str, Any]:
-        """Return values that an experiment has of circuits already, as `experiment_results`: for resuming a run.
+        """Return the values that an experiment already has of circuits, to resume a run; see `experiment_results`.
 
         They are measured as that ``kind``, with exactly these ``options`` (of the kind and of the evaluation, defaults
         too, as results have them): of each circuit the newest value on each board of ``serials``, or one of any board.

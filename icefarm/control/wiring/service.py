@@ -67,7 +67,7 @@ class Control(Service):
         self._were_in: set[str] = set()
         #: Routers that control has joined.
         self._joined: set[str] = set()
-        #: Learns the state of the farm once all routers have had the time to be joined, one time after the other.
+        #: Learns the state of the farm after control has had the time to join all routers; once at a time (`_turn`).
         self._learning: Any = None
         self._turn = DeferredLock()
         self.parts = assemble(clock, store, history, settings, archive if settings.archive else None)
@@ -151,7 +151,7 @@ class Control(Service):
 
     async def overview(self) -> tuple[list[WorkerRecord], list[DeviceRecord]]:
         """Return the store's workers and boards.  Raises `Busy`."""
-        # Not what is shared: health is whether the database answers now.
+        # Not a shared read: health means that the database answers now.
         return await self.store.workers(), await self.store.devices()
 
     def is_connected(self) -> bool:
@@ -227,7 +227,7 @@ class Control(Service):
         self.parts.dispatcher.lose(router)
 
     def _plan_learning(self) -> None:
-        """Learn the state of the farm: at once where all routers are joined, else when they had time to be.
+        """Learn the state of the farm: at once if all routers are joined, else after there was time to join them.
 
         What is at a router that is not joined yet would count as lost.
         """

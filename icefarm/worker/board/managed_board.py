@@ -73,7 +73,7 @@ class ManagedBoard(BoardLife):
         return None if self.reservation is None else self.reservation.find(reservation)
 
     def _shared(self, own: Assignment) -> SharedBoard:
-        """Serve several clients, within the farm's own reservation; what it already serves so continues."""
+        """Serve several clients within the farm's own reservation; those that it already serves there continue."""
         before = self.reservation
         if isinstance(before, SharedBoard) and before.assignment.reservation == own.reservation:
             shared = before

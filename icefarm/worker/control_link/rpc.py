@@ -33,7 +33,7 @@ class ControlProcedures:
     _departure: Departure
     #: None where all boards are always there.
     _pool: BoardPool | None = None
-    #: Boards that control gave an order for since the hello was sent: the hello's answer is older.
+    #: Boards for which control has given an order since the hello was sent; the order is newer than the hello's answer.
     _ordered: set[str] = Factory(set)
     draining: bool = False
     _functions: dict[str, CheckedFunction] = field(init=False)
@@ -89,7 +89,7 @@ class ControlProcedures:
             raise TimedOut(f"board {serial} was not usable within {in_words(seconds)}") from None
 
     async def release_all(self, reservations: dict[str, str], reason: str) -> dict[str, Any]:
-        """End the reservations of boards, by serial, of those that still have that one.
+        """End reservations, by the serials of their boards; a board that has another one by now keeps it.
 
         ``failed`` in the answer says why some are not released.
         """
@@ -124,11 +124,11 @@ class ControlProcedures:
     async def measure_references(
         self, serial: str, reservation: str, window: float, circuits: list[ReferenceCircuit]
     ) -> list[dict[str, Any]]:
-        """Measure reference circuits on a board that is free; a reservation of it goes before."""
+        """Measure reference circuits on a free board; a reservation of the board takes precedence."""
         return await measure_references(self._boards.get(serial), reservation, window, circuits)
 
     async def plug_in(self, amount: int) -> int:
-        """Plug in so many more virtual boards, as far as there are any; returns how many."""
+        """Plug in that many more virtual boards, or as many as there are; returns how many."""
         return 0 if self._pool is None else await self._pool.plug_in(amount)
 
     async def retire(self, serials: list[str]) -> list[str]:

@@ -17,8 +17,8 @@ __all__ = ["Evaluations", "Outcomes", "check_id"]
 #: Carries an evaluation out.
 Evaluate = Callable[[], Coroutine[Deferred[Any], Any, Any]]
 
-#: Results kept for repeated calls, for each reservation of a board: a few times what may be in progress, and at about
-#: 1 kB each little memory even with hundreds of boards.
+#: Results kept for repeated calls, for each reservation of a board: several times as many as may be in progress.  At
+#: about 1 kB each, they take little memory even with hundreds of boards.
 KEPT = 512
 #: Evaluations that may run or wait at one board; clients need a handful.
 RUNNING = 128
@@ -27,7 +27,7 @@ LONGEST_ID = 64
 
 
 class Outcomes(Protocol):
-    """Hears what evaluations gave; `icefarm.worker.archive.recorder.ReservationRows` archives it."""
+    """Receives the outcomes of evaluations; `icefarm.worker.archive.recorder.ReservationRows` archives it."""
 
     def keep(self, evaluation_id: str, note: Any, result: Any) -> None:
         """An evaluation gave a result, or a Failure; the calls that wait for it are not answered yet."""

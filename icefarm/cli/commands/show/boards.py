@@ -20,7 +20,7 @@ from icefarm.contract import from_wire
 
 __all__ = ["boards"]
 
-#: By what boards are sorted; the largest deviation first, in either direction.
+#: What boards can be sorted by; the largest deviation comes first, in either direction.
 _ORDERS = {
     "serial": lambda record: record["serial"],
     "offset": lambda record: -abs(record["offset_ppm"]),

@@ -27,9 +27,9 @@ Key = tuple[str, str]
 
 
 def readings_of(serial: str, measurements: Iterable[Mapping[str, Any]]) -> list[Reading]:
-    """Return what a worker measured with a board as readings; what is no count of a known reference is left out.
+    """Return a worker's measurements as readings, except those that are not counts of a known reference.
 
-    Raises `InvalidArgument` for what is no measurement, or that of another board.
+    Raises `InvalidArgument` for anything but a measurement of this board.
     """
     found = []
     for each in measurements:
@@ -52,8 +52,8 @@ def in_time(readings: Sequence[Reading], began: float, ended: float) -> list[Rea
     """Return readings that a board made between two times of control's clock.
 
     A worker's clock may be wrong, as that of a computer without a battery is until it has asked for the time.  Then its
-    readings count as of the end.  With yesterday's date the board would be due again at once, and with tomorrow's date
-    its calibration would stay the present one until then.
+    readings get the time of the end.  With yesterday's date the board would be due again at once; with tomorrow's
+    date its calibration would stay the present one until then.
     """
     if all(began - CLOCKS_APART <= reading.time <= ended + CLOCKS_APART for reading in readings):
         return list(readings)
@@ -99,7 +99,7 @@ class Judge:
     _sessions: dict[Key, _Session] = Factory(dict)
     #: Of boards when they last measured.
     _temperatures: dict[str, float | None] = Factory(dict)
-    #: Why boards are suspect that have not measured since: by a control before this one, or by a session that is old.
+    #: Why boards are suspect that have not measured since: an earlier control, or an old session, showed it.
     _told: dict[str, str] = Factory(dict)
     #: What `suspects` last said.
     _found: dict[str, str] = Factory(dict)
@@ -149,7 +149,7 @@ class Judge:
         return found
 
     def _drop_old_sessions(self, now: float) -> None:
-        """Compare old sessions no longer; boards that are suspect stay so until they measure again."""
+        """Stop comparing old sessions; a suspect board stays suspect until it measures again."""
         old = [key for key, each in self._sessions.items() if now - each.readings[-1].time >= RECENT * DAY]
         for key in old:
             del self._sessions[key]
