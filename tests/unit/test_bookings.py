@@ -20,13 +20,12 @@ from icefarm.control.scheduling.bookings.calendar import (
     NOTICE,
     UNUSED,
     Calendar,
-    Claim,
     Holding,
     Shelf,
-    assign,
     in_words,
     peak,
 )
+from icefarm.control.scheduling.bookings.matching import Claim, assign
 from icefarm.control.scheduling.bookings.rules import check_booking, check_cancelling, progressed
 from icefarm.control.scheduling.placement import ReservationRequest
 from icefarm.errors import IcefarmError, InvalidArgument, LimitReached, NotYours, Unavailable

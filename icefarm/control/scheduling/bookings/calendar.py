@@ -11,9 +11,7 @@ another.  It names no boards until somebody takes them, so most decisions are ab
 
 At a moment, a booking *claims* as many boards as it keeps: those that its own accounts hold then count first, then free
 ones.  Claims of different bookings must be met at the same time, by different boards, though they may share candidates
-(one wants any board, another one a kind, a third one E66).  `assign` finds such boards: it goes through the boards in
-order of preference and takes one if all claims together can still use it.  That is the greedy algorithm on a
-transversal matroid, so it serves as many claims as can be, with the boards that come first.
+(one wants any board, another one a kind, a third one E66).  `assign` (`bookings.matching`) finds such boards.
 
 Four questions are answered by it:
 
@@ -39,13 +37,14 @@ Invariants:
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 
-from attrs import Factory, define, evolve, field, frozen
+from attrs import Factory, evolve, frozen
 
 from icefarm.contract import BookingRecord, DeviceRecord, DeviceStatus, WorkerRecord, account_of
+from icefarm.control.scheduling.bookings.matching import Claim, Matching, assign
 from icefarm.errors import Unavailable
 from icefarm.selectors.boards import is_virtual, names_virtual, selects
 from icefarm.selectors.language import Selector, parse
@@ -58,11 +57,9 @@ __all__ = [
     "NO_BOOKINGS",
     "UNUSED",
     "Calendar",
-    "Claim",
     "Ending",
     "Holding",
     "Shelf",
-    "assign",
     "in_words",
     "peak",
 ]
@@ -154,17 +151,6 @@ class Shelf:
 
 
 @frozen
-class Claim:
-    """What a booking claims at a moment: so many of these boards, which are free or held by its own accounts."""
-
-    booking: BookingRecord
-    amount: int
-    boards: frozenset[str]
-    #: Those of them that its own accounts hold.
-    own: frozenset[str] = frozenset()
-
-
-@frozen
 class Ending:
     """A reservation must end then, for that booking."""
 
@@ -173,71 +159,9 @@ class Ending:
     booking: BookingRecord
 
 
-@define
-class _Assignment:
-    """Boards for claims, one more at a time."""
-
-    claims: Sequence[Claim]
-    given: list[set[str]] = field(init=False)
-
-    def __attrs_post_init__(self) -> None:
-        self.given = [set() for _ in self.claims]
-
-    @property
-    def missing(self) -> int:
-        """How many boards the claims lack."""
-        return sum(claim.amount - len(given) for claim, given in zip(self.claims, self.given, strict=True))
-
-    def owners(self) -> dict[str, BookingRecord]:
-        """Return whose each board is."""
-        both = zip(self.claims, self.given, strict=True)
-        return {serial: claim.booking for claim, given in both for serial in given}
-
-    def add_all(self, order: Iterable[str]) -> None:
-        """Take the boards that are of use, in this order, as long as any is."""
-        for serial in order:
-            if not self.missing:
-                return
-            if not any(serial in given for given in self.given):
-                self.add(serial)
-
-    def add(self, serial: str) -> None:
-        """Take a board, if the claims can use one more; others may change their claim for it."""
-        # Each claim that was reached: the board that it would get, and the claim that gives it away.
-        reached: dict[int, tuple[str, int | None]] = {
-            number: (serial, None) for number, claim in enumerate(self.claims) if serial in claim.boards
-        }
-        line = deque(reached)
-        while line:
-            number = line.popleft()
-            if len(self.given[number]) < self.claims[number].amount:
-                self._pass_on(number, reached)
-                return
-            for other, claim in enumerate(self.claims):
-                movable = self.given[number] & claim.boards if other not in reached else None
-                if movable:
-                    reached[other] = (min(movable), number)
-                    line.append(other)
-
-    def _pass_on(self, number: int | None, reached: Mapping[int, tuple[str, int | None]]) -> None:
-        while number is not None:
-            serial, before = reached[number]
-            if before is not None:
-                self.given[before].discard(serial)
-            self.given[number].add(serial)
-            number = before
-
-
 def _wider(claim: Claim, more: Iterable[str], shelf: Shelf) -> Claim:
     """Return a claim that can also be met by those of these boards that fit."""
     return evolve(claim, boards=claim.boards | (shelf.fitting(claim.booking) & set(more)))
-
-
-def assign(claims: Sequence[Claim], order: Iterable[str]) -> tuple[dict[str, BookingRecord], int]:
-    """Assign boards to claims, the first in ``order`` if there is a choice; return each claim, and the shortage."""
-    assignment = _Assignment(claims)
-    assignment.add_all(order)
-    return assignment.owners(), assignment.missing
 
 
 def peak(spans: Iterable[tuple[float, float]], since: float) -> int:
@@ -341,7 +265,7 @@ class Calendar:
         taken = [serial for serial in shelf.kinds if shelf.holder(serial, at) is not None]
         others = sorted(set(taken) - counted, key=lambda serial: (-shelf.held[serial].since, serial))
         order = [*sorted(counted), *_free(claims), *others]
-        assignment = _Assignment([_wider(claim, others, shelf) for claim in claims])
+        assignment = Matching([_wider(claim, others, shelf) for claim in claims])
         assignment.add_all(order)
         # Perhaps a booking needs just the board that another one's account has, and that could have another.
         assignment.claims = [_wider(claim, taken, shelf) for claim in claims]
