@@ -16,7 +16,7 @@ from click.testing import CliRunner, Result
 from pyarrow import parquet
 
 from icefarm.cli import main
-from icefarm.cli.results.conditions import condition, fits
+from icefarm.cli.results.conditions import condition, fits, need_corrected
 from icefarm.cli.ui.records import columns
 from icefarm.contract import RESULT_FIELDS
 from icefarm.errors import InvalidArgument
@@ -103,6 +103,11 @@ def test_results_have_corrected_values_beside_them_where_that_is_asked_for(farm:
     head = (tmp_path / "all.csv").read_text().splitlines()[0]
     assert head.split(",")[-2:] == ["corrected", "standard_uncertainty"]
     assert parquet.read_table(tmp_path / "all.parquet").column_names == head.split(",")
+
+
+def test_results_are_chosen_by_their_corrected_values_without_showing_them(farm: FarmInMemory) -> None:
+    assert results(farm, "--where", "corrected=null") == results(farm)
+    assert results(farm, "--where", "corrected>=0") == []
 
 
 def test_a_corrected_value_has_the_places_that_its_uncertainty_has_meaning_for() -> None:
@@ -213,7 +218,7 @@ def test_bad_labels_and_a_total_of_no_experiment_are_refused(farm: FarmInMemory)
 # -------------------------------------------------------------------------------------------------- conditions
 
 ROW = {"number": 7.0, "circuit": "a.bin", "serial": "17", "error": None, "labels": {"generation": 3, "note": "x y"}}
-ROW |= {"board_labels": {"lab": "3"}, "value": [1, 2]}
+ROW |= {"board_labels": {"lab": "3"}, "value": [1, 2], "corrected": 6.75, "standard_uncertainty": None}
 
 
 @pytest.mark.parametrize(
@@ -224,11 +229,20 @@ ROW |= {"board_labels": {"lab": "3"}, "value": [1, 2]}
         ("error=null", True), ("error=timed_out", False), ("error<z", False), ("number<z", False),
         ("label.generation<=3", True), ('label.note="x y"', True), ("label.other=1", False), ("label.other!=1", True),
         ("number in 6..8 and circuit=a.bin", True), ("not number=7 or label.generation in (1, 3)", True),
+        ("corrected in 6.5..6.8", True), ("corrected>7", False), ("standard_uncertainty=null", True),
         ("board.lab=3", True), ("board.lab>5", False), ('value="[1,2]"', True),
     ],
 )  # fmt: skip
 def test_a_condition_holds_or_not(text: str, holds: bool) -> None:
     assert fits(ROW, [condition(text)]) == holds
+
+
+@pytest.mark.parametrize(
+    ("texts", "needed"),
+    [(["number>1"], False), (["number>1", "corrected>1"], True), (["error=null and standard_uncertainty<1"], True)],
+)
+def test_conditions_on_corrected_values_need_them(texts: list[str], needed: bool) -> None:
+    assert need_corrected(map(condition, texts)) == needed
 
 
 @pytest.mark.parametrize("text", ["", "number>", "=7", "volue>7", "generation=3", "label.note=x y"])

@@ -13,7 +13,7 @@ import click
 from icefarm.cli.completing import complete_experiments, complete_serials
 from icefarm.cli.connect import SignIn, with_access
 from icefarm.cli.reading import Answer, Reader
-from icefarm.cli.results.conditions import fits
+from icefarm.cli.results.conditions import fits, need_corrected
 from icefarm.cli.results.rows_file import write_rows
 from icefarm.cli.ui.options import output_option
 from icefarm.cli.ui.parameter_types import CONDITION, SPAN
@@ -147,7 +147,12 @@ def results(
     query: dict[str, Any] = {"since": None if since is None else time.time() - since, "failed": failed}
     with opened_screen() as screen:
         rows = Reader(access).results(
-            experiment_name, account, serials=list(serials) or None, follow=follow, corrected=corrected, **query
+            experiment_name,
+            account,
+            serials=list(serials) or None,
+            follow=follow,
+            corrected=corrected or need_corrected(conditions),
+            **query,
         )
         chosen = (row for row in rows if fits(row, conditions))
         if out is not None:
