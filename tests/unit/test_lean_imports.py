@@ -56,7 +56,7 @@ def test_a_farm_imports_no_numpy() -> None:
 
 
 #: What Crossbar.io imports of blockchains and their networks.
-UNUSED = ("web3.main", "py_ecc.bls", "aiohttp", "requests", "_bjdata")
+UNUSED = ("web3.main", "py_ecc.bls", "aiohttp", "requests", "_bjdata", "xbr._abi", "eth_abi.codec", "yapf")
 needs_crossbar = pytest.mark.skipif(find_spec("crossbar") is None, reason="the router is in an environment of its own")
 
 
@@ -87,6 +87,9 @@ def test_a_stand_in_does_what_crossbar_does_with_it_while_it_is_imported() -> No
     [
         "import web3, ens; assert web3.Web3.toBytes(1) == b'\\1' and web3.Web3.keccak(b'') and ens.AsyncENS",
         "import web3.middleware; from eth_keyfile.keyfile import decode_keyfile_json",
+        "import txaio; txaio.use_twisted(); import xbr; assert xbr.FbsRepository('x') and not xbr.is_address(b'x')",
+        "from xbr import EIP712AuthorityCertificate as one; assert callable(one.load) and not hasattr(one, 'nothing')",
+        "import eth_abi; assert eth_abi.encode_abi(['uint8'], [1])[-1] == 1 and eth_abi.abi.default_codec",
         "from eth_keyfile import create_keyfile_json; assert create_keyfile_json(32 * b'1', b'x', iterations=1)",
     ],
 )

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["attribute_of", "later", "real"]
+__all__ = ["Later", "attribute_of", "later", "real"]
 
 
 def real(module: str) -> Any:
@@ -42,3 +42,15 @@ def attribute_of(module: str, name: str) -> Any:
         # Python itself asks modules for such.
         raise AttributeError(name)
     return getattr(real(module), name)
+
+
+class Later(type):
+    """The class of classes that stand in for those of their module, by name, until something of them is used."""
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        return attribute_of(cls.__module__, cls.__name__)(*args, **kwargs)
+
+    def __getattr__(cls, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(attribute_of(cls.__module__, cls.__name__), name)
