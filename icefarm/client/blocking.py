@@ -225,7 +225,8 @@ class _Feeder:
         The future is of the first results if there are no more items, and else of how many more the run wants; with
         ``needs_boards``, of why it has none, if so.
         """
-        chunk = self._pulled(min(CHUNK, self._plan.least_wanted))
+        # However few boards there are, it wants as many as go to one of them.
+        chunk = self._pulled(max(0, min(CHUNK, self._plan.depth, self._plan.look_ahead)))
         return self._engine.submit(self._begin, chunk, self._exhausted, needs_boards)
 
     async def _begin(self, chunk: Sequence[Item], ends: bool, needs_boards: bool) -> ResultBatch:
@@ -235,7 +236,7 @@ class _Feeder:
         if ends:
             return await run.exchange(chunk, ends)
         run.feed(chunk)
-        return run.opening
+        return run.standing()
 
     def feed(self, wanted: int) -> Future[ResultBatch]:
         """Hand over so many items; the future is of the next results, asked for with the last ones."""

@@ -24,7 +24,7 @@ from icefarm.client.connection.events import BoardsChange, ClientEvent
 from icefarm.client.connection.orders import OperatorOrders
 from icefarm.client.connection.patience import Patience
 from icefarm.client.connection.questions import Access, FarmQuestions, Snapshot
-from icefarm.client.evaluation.scheduler import DEPTH, LOOK_AHEAD, wanted_by_board
+from icefarm.client.evaluation.scheduler import DEPTH, LOOK_AHEAD
 from icefarm.concurrency.clock import Clock
 from icefarm.contract import (
     NAME_RULE,
@@ -95,11 +95,6 @@ class RunPlan:
     group: str | None = None
     #: How boards are chosen, as the run's manifest says it: the placement's name, its seed.
     placement: Mapping[str, Any] = attrs.Factory(dict)
-
-    @property
-    def least_wanted(self) -> int:
-        """How many items the run takes at first, or more: as many as one board does."""
-        return max(0, min(wanted_by_board(self.depth), self.look_ahead))
 
 
 @define(eq=False)

@@ -93,6 +93,8 @@ class EvaluationRun:
     #: The look-up in the archive that is in progress, and why one failed.
     _looking: Deferred[None] | None = field(init=False, default=None)
     _trouble: IcefarmError | None = field(init=False, default=None)
+    #: What it takes before any item.
+    opening: ResultBatch = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         plan, away = self._plan, self._boards.follow(self)
@@ -102,10 +104,10 @@ class EvaluationRun:
             dispatch.board_away(serial)
         for serial in self._boards.retiring:
             dispatch.retire(serial)
+        self.opening = self.standing()
 
-    @property
-    def opening(self) -> ResultBatch:
-        """What it takes before any result, as a batch."""
+    def standing(self) -> ResultBatch:
+        """Return what it takes now, before any result, as a batch."""
         work_left = self._dispatch.work_left()
         return ResultBatch((), self._wanted(work_left), False, None if work_left.boards else no_board_left())
 
@@ -341,10 +343,10 @@ class EvaluationRun:
             return
         self._answered(self._dispatch.succeeded(sending, measured))
         self._worked(sending.serial)
-        if self._dispatch.idle:
-            self._look_now()
-        else:
+        if self._calls:
             self._stir()
+        else:
+            self._look_now()
 
     def _failed(self, failure: Failure, sending: Sending) -> None:
         """Answer an item, or send it elsewhere; also one whose call was cancelled, or failed through a bug."""

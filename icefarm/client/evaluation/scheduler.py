@@ -43,7 +43,7 @@ from attrs import Factory, define, field, frozen
 from icefarm.client.evaluation.tasks import Blame, Item, Sending, Task, TaskOutcome, blame
 from icefarm.errors import IcefarmError, InvalidArgument, NotYours, ReservationEnded
 
-__all__ = ["DEPTH", "LOOK_AHEAD", "Dispatch", "WorkLeft", "wanted_by_board"]
+__all__ = ["DEPTH", "LOOK_AHEAD", "Dispatch", "WorkLeft"]
 
 #: Evaluations in flight per board: one being measured, one being received, one on its way.
 DEPTH = 3
@@ -51,11 +51,6 @@ DEPTH = 3
 LOOK_AHEAD = 256
 #: Boards that an item for any board is tried on.
 TRIES = 3
-
-
-def wanted_by_board(depth: int) -> int:
-    """Return how many items a board has at hand: ``depth`` in flight, and the next ones."""
-    return 2 * depth - 1
 
 
 @frozen
@@ -137,7 +132,7 @@ class Dispatch:
             return 0
         if not self._boards:
             return self.look_ahead
-        target = wanted_by_board(self.depth)
+        target = 2 * self.depth - 1
         room = -len(self._any)
         for serial, board in self._boards.items():
             if serial in self._retiring:
