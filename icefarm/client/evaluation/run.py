@@ -343,10 +343,10 @@ class EvaluationRun:
             return
         self._answered(self._dispatch.succeeded(sending, measured))
         self._worked(sending.serial)
-        if self._calls:
-            self._stir()
-        else:
+        if self._dispatch.idle:
             self._look_now()
+        else:
+            self._stir()
 
     def _failed(self, failure: Failure, sending: Sending) -> None:
         """Answer an item, or send it elsewhere; also one whose call was cancelled, or failed through a bug."""
