@@ -101,6 +101,8 @@ class FarmInMemory:
         )
         self._client_process = MemoryProcess(self._router, self._engine.reactor)
         self._waiting: Deferred[None] | None = None
+        #: What failed before somebody waited.
+        self._failure: Failure | None = None
         #: Fires when the worker has left.
         self._departure: Deferred[None] | None = None
         self._clients: list[blocking.Farm] = []
@@ -187,6 +189,8 @@ class FarmInMemory:
     async def _available(self) -> None:
         if await self._all_available():
             return
+        if self._failure is not None:
+            self._failure.raiseException()
         self._waiting = Deferred()
         reactor: Any = self._engine.reactor
         self._waiting.addTimeout(START_LIMIT, reactor, _too_late)
@@ -206,7 +210,9 @@ class FarmInMemory:
 
     def _failed(self, failure: Failure) -> None:
         waiting, self._waiting = self._waiting, None
-        if waiting is not None:
+        if waiting is None:
+            self._failure = failure
+        else:
             waiting.errback(failure)
 
     def _left(self) -> None:

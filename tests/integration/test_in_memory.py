@@ -21,6 +21,8 @@ from icefarm.client.lib.BatchClient import EvaluationFailed
 from icefarm.client.placement import Distinct, Given, Spread, alternating
 from icefarm.errors import DeviceFailed, Unavailable, UnknownKind
 from icefarm.testing.in_memory import URL, FarmInMemory
+from icefarm.virtual import images, usb_bus
+from icefarm.virtual.images import MissingBoards
 
 pytestmark = pytest.mark.integration
 
@@ -301,3 +303,13 @@ def test_two_clients_share_a_board_and_each_has_its_own_results(farm: FarmInMemo
     boards["ada"].end()
     (result,) = boards["bob"].evaluate([SLOW])
     assert result.value == 500
+
+
+def test_without_the_boards_program_the_farm_says_so_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing() -> Path:
+        raise MissingBoards
+
+    for module in (images, usb_bus):
+        monkeypatch.setattr(module, "program", missing)
+    with pytest.raises(MissingBoards):
+        FarmInMemory(boards=1).start()
