@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import shlex
 import shutil
 import socket
 import subprocess
@@ -21,6 +22,13 @@ __all__ = ["icefarm", "programs", "python"]
 _HERE = Path(__file__).parent
 #: Set where the lines are counted that are run: that begins with an interpreter.
 _COVERAGE = "COVERAGE_PROCESS_CONFIG"
+#: The head of a program, a command to the shell and a string to Python: the kernel takes no interpreter with a space in
+#: its path.  Python starts without the environment and without packages, which is sooner.
+_LAUNCH = """\
+#!/bin/sh
+'''exec' {} -IS "$0" "$@"
+' '''
+"""
 #: Seconds for the server to end.
 END_LIMIT = 30
 
@@ -43,8 +51,7 @@ def programs() -> Path:
     directory = Path(tempfile.mkdtemp(prefix="icefarm-forks-"))
     for name in ("icefarm", "python"):
         program = directory / name
-        # Without the environment, and without packages: it starts sooner.
-        program.write_text(f"#!{sys.executable} -IS\n{(_HERE / 'call.py').read_text()}")
+        program.write_text(_LAUNCH.format(shlex.quote(sys.executable)) + (_HERE / "call.py").read_text())
         program.chmod(0o700)
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(directory / "socket"))
