@@ -73,7 +73,8 @@ def moves(walk: list[Call]) -> Iterator[str]:
 
 #: What is done again and again; and what carries calls out, where it is that for a heartbeat.
 BEATS = ("FarmLink._start_beat", "FarmLink._beat_once", "ControlLink._start_beat", "ControlLink._beat")
-AGAIN = ("Repeated._tick", *BEATS)
+#: The run of an earlier evaluation is closed some time after it, whatever goes on then.
+AGAIN = ("Repeated._tick", "RunCloser._pass_or_again", *BEATS)
 CALLED = tuple(f"RpcDispatcher.handler.<locals>.from_{caller}" for caller in ("client", "worker"))
 
 
