@@ -62,6 +62,13 @@ def test_nothing_overtakes_what_waits() -> None:
     assert transport.taken == b"first second"
 
 
+def test_of_a_transport_that_counts_in_another_way_what_waits_nothing_is_assumed() -> None:
+    transport = Transport()
+    del transport._tempDataLen
+    assert rest_of(transport, b"message") == b"message"
+    assert transport.taken == b""
+
+
 @pytest.mark.parametrize("change", [{"connected": 0}, {"disconnecting": True}])
 def test_nothing_is_written_to_a_transport_that_closes(change: dict[str, Any]) -> None:
     transport = Transport()

@@ -26,7 +26,8 @@ def rest_of(transport: Any, data: bytes) -> bytes:
     """
     if not isinstance(transport, FileDescriptor) or not transport.connected or transport.disconnecting:
         return data
-    if transport.dataBuffer or transport._tempDataLen:
+    # Of a Twisted that counts in another way what waits, nothing is known: all is written as usual.
+    if transport.dataBuffer or getattr(transport, "_tempDataLen", True):
         return data
     written = transport.writeSomeData(data)
     # Of an error, which is no number, the reactor hears as it writes the rest.
