@@ -227,7 +227,12 @@ class _Feeder:
         """
         # However few boards there are, it wants as many as go to one of them.
         chunk = self._pulled(max(0, min(CHUNK, self._plan.depth, self._plan.look_ahead)))
-        return self._engine.submit(self._begin, chunk, self._exhausted, needs_boards)
+        try:
+            return self._engine.submit(self._begin, chunk, self._exhausted, needs_boards)
+        except KeyboardInterrupt:
+            # It may come once the run has been handed over, when nothing else would stop it.
+            self._engine.post(self.stop)
+            raise
 
     async def _begin(self, chunk: Sequence[Item], ends: bool, needs_boards: bool) -> ResultBatch:
         self._run = run = self._session.run(self._plan, self._reservations)

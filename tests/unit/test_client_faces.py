@@ -103,6 +103,27 @@ def test_what_the_callers_iterable_raises_reaches_the_caller(faces: Faces) -> No
         list(boards.evaluate(broken()))
 
 
+def test_a_run_that_is_interrupted_as_it_is_handed_over_is_stopped(
+    faces: Faces, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with faces.Farm(name="exp") as farm, farm.reserve(1) as boards:
+        submit, handed_over = farm._engine.submit, list[str]()
+
+        def interrupted(function: Any, *args: Any, **kwargs: Any) -> Any:
+            following = submit(function, *args, **kwargs)
+            if function.__name__ == "_begin":
+                handed_over.append("run")
+                raise KeyboardInterrupt
+            return following
+
+        with monkeypatch.context() as patch:
+            patch.setattr(farm._engine, "submit", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                next(boards.evaluate([CIRCUIT] * 99))
+        assert handed_over == ["run"]
+        assert faces.there(lambda: len(farm._subject.boards._users)) == 0
+
+
 def test_a_bad_bitstream_is_one_result_and_the_others_go_on(faces: Faces) -> None:
     with faces.Farm(name="exp") as farm, farm.reserve(1) as boards:
         results = {result.source: result for result in boards.evaluate([b"rubbish", CIRCUIT])}
