@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Coroutine
 from itertools import cycle
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 from memory_world import CIRCUITS, ClientProcess, MemoryWorld, circuits_of
 from twisted.internet.defer import Deferred
 
+from icefarm.client.connection.events import ClientEvent
 from icefarm.client.connection.link import ELSEWHERE_AFTER
 from icefarm.client.evaluation.payload import item_of
 from icefarm.client.evaluation.run import results_of
@@ -30,7 +32,7 @@ from icefarm.selectors.boards import parse_boards
 from icefarm.testing.memory.wamp import MemoryBus
 from icefarm.wamp.credentials import Credentials
 
-ONE, TWO = "http://one:8080", "http://two:8081"
+ONE, TWO, THREE = "http://one:8080", "http://two:8081", "http://three:8082"
 A, B, C = "A" * 16, "B" * 16, "C" * 16
 
 
@@ -326,6 +328,26 @@ def test_a_client_whose_router_stays_away_hears_at_another_that_its_board_is_gon
     assert ada.session.serials == [C]
     world.pass_time(20.0)
     assert ada.session.serials == []
+
+
+def test_a_client_of_three_routers_hears_each_event_once_while_its_own_is_lost() -> None:
+    world = MemoryWorld({"w1": [A], "w2": [B], "w3": [C]}, [], cycle([0.001]).__next__, routers=(ONE, TWO, THREE))
+    ada, heard, freed, published = world.new_client("ada"), list[ClientEvent](), list[int](), list[int]()
+    ada.session.on_event(heard.append)
+    ada.session.on_available(freed.append)
+    world.pass_time(1.0)
+    evaluate(world, ada, reserve(world, ada, 3, seconds=100.0, keep=False), 6)
+    world.farm.routers[ONE].stop()
+    world.pass_time(10.0)
+    watcher = signed_in(world, THREE, "eve")
+    topic = event_topic("available")
+    done(world, watcher.subscribe(topic, lambda _, __, fields: published.append(fields["amount"])), 1.0)
+    freed.clear()
+    world.pass_time(100.0)
+    counts = Counter((event.name, event.serial) for event in heard)
+    assert counts["ended", B] == counts["ended", C] == 1
+    assert set(counts.values()) == {1}
+    assert freed == published != []
 
 
 def test_while_all_routers_are_lost_an_evaluation_ends_when_patience_does(world: MemoryWorld) -> None:

@@ -283,8 +283,8 @@ class FarmLink:
         if self._first is not None and self.url in bus.router_urls - {bus.router_url}:
             self._end_misled(bus.router_url)
             return
-        for topic, handler in {client_topic(bus.authid): self._heard, **self.topics}.items():
-            await bus.subscribe(topic, handler)
+        for topic in (client_topic(bus.authid), *self.first.topics):
+            await bus.subscribe(topic, self._heard)
         bus.on_lost(lambda reason: self._lost(bus, reason))
         if self._signed_in_once:
             self._log.info("connected to {url} again", url=self.url)
@@ -303,12 +303,18 @@ class FarmLink:
 
     @property
     def _stands_in(self) -> bool:
-        """Whether what arrives here is for the listener: at the first link, or while that is lost."""
-        return self._first is None or self._first.bus is None
+        """Whether what arrives here counts: at the first link, or while that is lost, at one of the others."""
+        return self.first.any_bus is self.bus
 
     def _heard(self, topic: str, args: Sequence[Any], fields: Mapping[str, Any]) -> None:
-        if self._stands_in and self.first.listener is not None:
-            self.first.listener.heard(topic, args, fields)
+        """Pass on an event, which control sends over each of the links."""
+        first = self.first
+        if not self._stands_in:
+            return
+        if topic in first.topics:
+            first.topics[topic](topic, args, fields)
+        elif first.listener is not None:
+            first.listener.heard(topic, args, fields)
 
     def _end_misled(self, router: str) -> None:
         """End the link to a router whose URL leads to another one.
