@@ -27,7 +27,7 @@ from icefarm.contract import (
 from icefarm.control.rpc.elsewhere import only_here
 from icefarm.control.sessions.liveness import ROUTER_PATIENCE
 from icefarm.doctor.sign_in_probe import _looked_at
-from icefarm.errors import LinkLost, NameInUse, NoSuchProcedure, Unavailable
+from icefarm.errors import LinkLost, NameInUse, NoSuchProcedure, NotAuthorized, Unavailable
 from icefarm.selectors.boards import parse_boards
 from icefarm.testing.memory.wamp import MemoryBus
 from icefarm.wamp.credentials import Credentials
@@ -348,6 +348,17 @@ def test_a_client_of_three_routers_hears_each_event_once_while_its_own_is_lost()
     assert counts["ended", B] == counts["ended", C] == 1
     assert set(counts.values()) == {1}
     assert freed == published != []
+
+
+def test_a_client_that_is_refused_tries_no_other_router(world: MemoryWorld) -> None:
+    (ada,) = world.clients
+    records = reserve(world, ada, 1, where=f"serial={C}")
+    world.farm.routers[ONE].stop()
+    world.pass_time(ELSEWHERE_AFTER / 4)
+    assert not ada.session._link._refused(NotAuthorized("its token is revoked"))
+    results = done(world, _awaited(evaluating(ada, records, 2)), ELSEWHERE_AFTER + 1.0)
+    assert [str(result.error) for result in results] == ["its token is revoked"] * 2
+    assert "ada" not in names_at(world, TWO)
 
 
 def test_while_all_routers_are_lost_an_evaluation_ends_when_patience_does(world: MemoryWorld) -> None:

@@ -143,10 +143,15 @@ class FarmLink:
         self._link.startService()
 
     def at(self, router: str | None) -> FarmLink:
-        """Return the link to a router by its URL; None: this one.  It signs in by itself."""
+        """Return the link to a router by its URL; None: this one.  It signs in by itself.
+
+        A client that has been refused, or closed, makes no further link: it gets this one, which has the reason.
+        """
         if router is None or router == self.router_url:
             return self
         link = self._others.get(router)
+        if self._over is not None:
+            return link or self
         if link is None or (link.is_over and not link.is_misled):
             link = FarmLink(
                 self.clock,
