@@ -26,6 +26,7 @@ from icefarm.errors import (
     InvalidBitstream,
     LinkLost,
     NameInUse,
+    NotAuthorized,
     ReservationEnded,
     Unavailable,
 )
@@ -420,6 +421,21 @@ def test_a_client_may_give_up_on_a_board_whose_worker_is_away(world: World) -> N
     (results,) = outcome.results
     assert [result.error.name for result in results] == ["link_lost"]
     assert "has been away for 120 s" in str(results[0].error)
+
+
+def test_what_waits_for_a_worker_ends_when_the_farm_lets_its_client_in_no_more(world: World) -> None:
+    world.reserve()
+    world.farm.stop_worker()
+    outcome = world.evaluating([CIRCUIT] * 4)
+    world.settle(10)
+    assert outcome.waits
+    world.farm.refusal = NotAuthorized("the token of exp is revoked")
+    bus = world.links[0].bus
+    assert bus is not None
+    bus.drop("revoked")
+    world.settle(10)
+    (results,) = outcome.results
+    assert [str(result.error) for result in results] == ["the token of exp is revoked"] * 4
 
 
 def test_the_time_of_an_evaluation_counts_only_while_its_worker_is_there(world: World) -> None:

@@ -114,7 +114,12 @@ class Absences:
                     serial=serial,
                     worker=lease.record.worker,
                 )
-            await self._link.news(pause)
+            try:
+                await self._link.news(pause)
+            except IcefarmError:
+                # There will be none; what waits asks the link for a session, and gets the reason.
+                said = False
+                break
             pause = min(2 * pause, ASK_LONGEST)
         if said and self._still_reserved(lease):
             _log.info("board {serial}: worker {worker} is back", serial=serial, worker=lease.record.worker)

@@ -257,6 +257,8 @@ class FarmLink:
 
     async def news(self, limit: float) -> None:
         """Wait until a session begins at any router, at most so many seconds.  Raises why there will be none."""
+        if self.any_bus is None:
+            self.check_goes_on()
         with suppress(TimeoutError):
             await self._next_session(limit, anywhere=True)
 
