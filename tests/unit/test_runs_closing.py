@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -240,6 +241,33 @@ def test_what_arrives_while_a_run_is_closed_is_not_in_it(bench: Bench, monkeypat
     lines = bench.finished(bench.procedures.run_results(ADA, NUMBER))["lines"]
     manifest = checked_manifest(bench.finished(bench.procedures.run(ADA, NUMBER))["manifest"].encode())
     assert digest(lines.encode()) == manifest["results"]["digest"]
+
+
+class CountedReads:
+    """A store that counts its calls by name."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+        self.calls: Counter[str] = Counter()
+
+    def __getattr__(self, name: str) -> Any:
+        self.calls[name] += 1
+        return getattr(self._store, name)
+
+
+def test_a_pass_reads_the_time_and_the_workers_once_for_all_runs_and_only_if_there_are_any(bench: Bench) -> None:
+    store: Any = CountedReads(bench.store)
+    bench.closer = RunCloser(bench.archive.runs, store, bench.clock)
+    bench.passes()
+    assert store.calls == {}
+    for number in ("0a" * 16, "0b" * 16, "0c" * 16):
+        bench.tell(number=number)
+        bench.keep(row(bench.a, evaluation_id(number, 0, 0)))
+        bench.tell(number=number, ended=True, results=1)
+    bench.passes()
+    runs = bench.finished(bench.procedures.experiment_runs(ADA, "ga-7"))["runs"]
+    assert [run["state"] for run in runs] == ["closed"] * 3
+    assert store.calls == {"now": 1, "workers": 1}
 
 
 def test_a_run_that_cannot_be_closed_holds_no_other_one_up(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

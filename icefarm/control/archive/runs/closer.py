@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from attrs import Factory, define, evolve, field, frozen
 from twisted.internet.defer import CancelledError
 from twisted.internet.task import deferLater
@@ -35,6 +37,16 @@ class _Looked:
 
     since: float
     next: float
+
+
+@frozen
+class _Farm:
+    """What a pass reads once for all runs."""
+
+    #: By the clock of the database, as the times of runs are.  A long pass has runs closed later by it, never earlier.
+    now: float
+    #: The version of each worker.
+    versions: Mapping[str, str]
 
 
 @define(eq=False)
@@ -87,20 +99,29 @@ class RunCloser:
         """Close those runs of which everything has arrived.  Raises `Busy`."""
         open_runs = await self.runs.open()
         self._looked = {run.id: self._looked[run.id] for run in open_runs if run.id in self._looked}
-        for run in open_runs:
-            now = self.clock.seconds()
-            looked = self._looked.get(run.id)
-            if looked is None or looked.next <= now:
-                since = now if looked is None else looked.since
-                if not await self._close_or_wait(run, looked is None):
-                    self._looked[run.id] = _Looked(since, now + next_look(now - since))
+        due = [run for run in open_runs if self._is_due(run)]
+        if due:
+            await self._look_at(due)
         if any(run.ended_at is not None and run.id in self._looked for run in open_runs):
             self.poke()
 
-    async def _close_or_wait(self, run: Run, first: bool) -> bool:
+    def _is_due(self, run: Run) -> bool:
+        looked = self._looked.get(run.id)
+        return looked is None or looked.next <= self.clock.seconds()
+
+    async def _look_at(self, runs: Sequence[Run]) -> None:
+        versions = {worker.name: worker.version for worker in await self.store.workers()}
+        farm = _Farm(await self.store.now(), versions)
+        for run in runs:
+            now, looked = self.clock.seconds(), self._looked.get(run.id)
+            since = now if looked is None else looked.since
+            if not await self._close_or_wait(run, farm, looked is None):
+                self._looked[run.id] = _Looked(since, now + next_look(now - since))
+
+    async def _close_or_wait(self, run: Run, farm: _Farm, first: bool) -> bool:
         """Close a run if it is whole.  One that cannot be closed, through a bug, holds no other one up."""
         try:
-            return await self._close_if_whole(run)
+            return await self._close_if_whole(run, farm)
         except (IcefarmError, CancelledError):
             raise
         except Exception:
@@ -108,14 +129,14 @@ class RunCloser:
                 self._log.failure("run {number} of {account} cannot be closed", number=run.number, account=run.account)
             return False
 
-    async def _close_if_whole(self, run: Run) -> bool:
+    async def _close_if_whole(self, run: Run, farm: _Farm) -> bool:
         over_at = None
         if run.ended_at is None:
             over_at = await self.runs.over_at(run)
             if over_at is None:
                 # Its client is there: nothing is counted while a run goes on.
                 return False
-        standing = await self._standing(run, over_at)
+        standing = await self._standing(run, over_at, farm.now)
         progress = await self.runs.progress(run)
         if not may_close(
             evolve(standing, results=progress.results, failures=progress.failures, superseded=progress.superseded)
@@ -126,13 +147,12 @@ class RunCloser:
         if progress.rows == 0:
             await self.runs.forget(run.id)
         else:
-            await self._close(evolve(run, last_seq=progress.last_seq), None if progress.retried else arrived)
+            run = evolve(run, last_seq=progress.last_seq)
+            await self._close(run, farm, None if progress.retried else arrived)
         return True
 
-    async def _standing(self, run: Run, over_at: float | None) -> RunStanding:
+    async def _standing(self, run: Run, over_at: float | None, now: float) -> RunStanding:
         """Return how far a run is, without what of it has arrived."""
-        # By the clock of the database, as the times of runs are.
-        now = await self.store.now()
         return RunStanding(
             since_end=None if run.ended_at is None else now - run.ended_at,
             since_reservations=None if over_at is None else now - over_at,
@@ -157,11 +177,11 @@ class RunCloser:
         # A batch that was shorter than the longest had all that there was.
         return settled and self._spools.get(worker.name, 0) < MAX_BATCH
 
-    async def _close(self, run: Run, arrived: RunSoFar | None) -> None:
+    async def _close(self, run: Run, farm: _Farm, arrived: RunSoFar | None) -> None:
         summary = None if arrived is None else await self._summed_up(arrived)
         if summary is None:
             summary = await self._read_back(run)
-        await self._keep(run, summary)
+        await self._keep(run, farm, summary)
 
     async def _summed_up(self, arrived: RunSoFar) -> Summary | None:
         for _ in arrived.rest():
@@ -180,9 +200,8 @@ class RunCloser:
     async def _others_turn(self) -> None:
         await deferLater(self.clock, 0)  # type: ignore[arg-type]
 
-    async def _keep(self, run: Run, summary: Summary) -> None:
-        versions = {worker.name: worker.version for worker in await self.store.workers()}
-        workers = {name: versions.get(name) for name in summary.workers}
+    async def _keep(self, run: Run, farm: _Farm, summary: Summary) -> None:
+        workers = {name: farm.versions.get(name) for name in summary.workers}
         content = canonical(summary.manifest(told_of(run, workers)))
         await self.runs.close(run.id, _closed(content, summary, run.last_seq))
         self._log.info(
