@@ -248,6 +248,19 @@ def test_a_reservation_that_goes_on_resting_hurries_no_rows_of_others() -> None:
     assert control.got == [b"of a"]
 
 
+@pytest.mark.parametrize("attached", [True, False])
+def test_where_no_rows_are_sent_reservations_that_rest_are_not_remembered(attached: bool) -> None:
+    sender = Recorder(Clock()).sender
+    if attached:
+        sender.attach(Control())
+    else:
+        # Left by an earlier control, which kept an archive.
+        sender.spool.append(b"row")
+    for number in range(10):
+        sender.rest(number)
+    assert not sender._resting
+
+
 class SlowControl(Control):
     """Stores a batch when the test says so."""
 

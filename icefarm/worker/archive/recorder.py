@@ -79,6 +79,9 @@ class Sender:
 
     def rest(self, reservation: Hashable) -> None:
         """A reservation has nothing in progress: send its rows without waiting for others if that lasts."""
+        if self._link is None or not self.spool.waiting:
+            # Nothing would end the rest, such as on a farm that keeps no measurements.
+            return
         now = self._clock.seconds()
         timer = self._timer
         if not self._resting and timer is not None and timer.getTime() - now > SOON and self._trouble is None:
