@@ -221,6 +221,17 @@ async def a_row_that_cannot_be_stored_does_not_keep_the_others_from_it(world: Wo
 
 
 @rule
+async def values_that_are_too_large_to_be_summed_up_are_kept_and_are_no_numbers(world: World) -> None:
+    (a,) = await world.reserve("ada", "A")
+    for id in ("e1", "e2"):
+        await world.keep("w1", row(a, f"{id} float", value=1e308), row(a, f"{id} whole", value=10**308))
+    assert {(each["value"], each["number"]) for each in await world.results()} == {(1e308, None), (10**308, None)}
+    found = await world.experiment()
+    points = (await world.archive.series(found.id, SeriesQuery(1e6, 1e6))).points
+    assert [(point.serial, point.done, point.numbers) for point in points] == [(None, 4, 0), ("A", 4, 0)]
+
+
+@rule
 async def an_evaluation_twice_in_a_batch_is_one_row_that_of_the_later_attempt(world: World) -> None:
     (a,) = await world.reserve("ada", "A")
     await world.keep("w1", row(a, value=1), row(a, value=2, attempt=2))

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from functools import lru_cache
 from itertools import repeat
-from math import isfinite
 from operator import contains
 from typing import Any, NamedTuple, NoReturn
 
@@ -37,6 +36,8 @@ AHEAD = 86400.0
 LONGEST_ID, LONGEST_MESSAGE = 64, 400
 #: Largest whole number; attempts are of the database's type integer; the latest time is in the year 3058.
 LARGEST, MOST_ATTEMPTS, LATEST = 2**53, 2**31 - 1, 2**35
+#: Largest value as one number: the sum of any that a database has room for is a number, too.
+LARGEST_NUMBER = 1e280
 
 #: Rows that are looked at together where one of a batch is wrong.
 PART = 32
@@ -348,16 +349,14 @@ def _word(text: str | None) -> str | None:
 def _number_of(value: Any) -> float | None:
     """Return a value as one number: the mean of several; what a kind measured, where its samples follow it.
 
-    None without any, and for numbers that are too large for a float.
+    None without any, and for numbers that are too large to be summed up.
     """
-    if value.__class__ is float:
-        return float(value)
-    numbers = [value] if value.__class__ is int else list(_numbers(value))
+    numbers = [value] if value.__class__ in (int, float) else list(_numbers(value))
     try:
         mean = sum(numbers) / len(numbers) if numbers else None
     except OverflowError:
         return None
-    return mean if mean is not None and isfinite(mean) else None
+    return mean if mean is not None and abs(mean) <= LARGEST_NUMBER else None
 
 
 def _numbers(value: Any) -> Iterator[float]:
