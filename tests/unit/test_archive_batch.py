@@ -5,9 +5,12 @@ from __future__ import annotations
 from datetime import date
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from icefarm.contract import ARCHIVE_FIELDS
+from icefarm.control.archive import rows as module
 from icefarm.control.archive.copying.batch import COPIED, STEP, as_text, id_ranges, sums_of
 from icefarm.control.archive.rows import ArchiveRow, OwnedRow
 from icefarm.runs.canonical import canonical_text, canonical_texts
@@ -53,6 +56,20 @@ def _read(cell: str) -> str | None:
     for sign, character in (("t", "\t"), ("n", "\n"), ("r", "\r")):
         cell = cell.replace("\\\\", "\0").replace(f"\\{sign}", character).replace("\0", "\\\\")
     return cell.replace("\\\\", "\\")
+
+
+def test_of_a_row_that_is_too_long_only_the_types_of_known_fields_are_remembered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[int] = []
+
+    def are_types(types: tuple[type, ...]) -> bool:
+        asked.append(len(types))
+        return False
+
+    monkeypatch.setattr(module, "_are_types", are_types)
+    assert module.parse_rows(b"[%s]\n{}" % b",".join([b"0"] * 1000), 0.0, 90).wrong == 2
+    assert asked == [len(ARCHIVE_FIELDS)]
 
 
 def test_the_ids_of_a_run_are_one_range_and_others_are_ranges_of_their_own() -> None:

@@ -213,12 +213,11 @@ _DECODE = json.JSONDecoder(parse_constant=_refuse).decode  # noqa: TID251
 
 def _may_be_row(fields: Any) -> bool:
     """Tell whether fields have the types of a row; row after row has the same."""
-    return isinstance(fields, list) and _are_types(tuple(map(type, fields)))
+    return isinstance(fields, list) and _are_types(tuple(map(type, fields[: len(_CHECKS)])))
 
 
 @lru_cache(maxsize=1024)
 def _are_types(types: tuple[type, ...]) -> bool:
-    # A newer worker may know more fields.
     return len(types) >= len(_CHECKS) - len(_ADDED) and all(map(contains, _CHECKS, types))
 
 
@@ -243,6 +242,7 @@ def _columns(found: Sequence[Any]) -> Mapping[str, Sequence[Any]] | None:
     if lengths != {len(_CHECKS)}:
         if min(lengths) < len(_CHECKS) - len(_ADDED):
             return None
+        # A newer worker may know more fields.
         found = [[*each[: len(_CHECKS)], *[None] * (len(_CHECKS) - len(each))] for each in found]
     columns: dict[str, Sequence[Any]] = dict(zip(ARCHIVE_FIELDS, zip(*found, strict=True), strict=True))
     return columns if all(map(_has_types, _CHECKS, columns.values())) and _are_bounded(columns) else None
