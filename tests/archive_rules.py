@@ -345,6 +345,19 @@ async def boards_are_counted_with_their_first_and_last_time(world: World) -> Non
 
 
 @rule
+async def boards_are_counted_whatever_signs_their_serials_have(world: World) -> None:
+    serials = ['"', "\\", "{a,b}", "NULL", "'%s'", "é"]
+    await world.hello("w1", *serials)
+    reservations = await world.reserve("ada", *serials)
+    await world.keep("w1", *(row(each, f"e{number}") for number, each in enumerate(reservations)))
+    found = await world.experiment()
+    boards = await world.archive.boards(found.id)
+    assert {(board.serial, board.done) for board in boards} == {(serial, 1) for serial in serials}
+    points = (await world.archive.series(found.id, SeriesQuery(1e6, 1e6))).points
+    assert {point.serial for point in points} == {None, *serials}
+
+
+@rule
 async def experiments_are_listed_the_last_active_first_and_in_pages(world: World) -> None:
     (a,) = await world.reserve("ada", "A")
     for name in ("one", "two", "three"):

@@ -26,7 +26,7 @@ from typing import Any
 
 from psycopg2.errors import UniqueViolation
 
-from icefarm.control.archive.copying.batch import COPIED, as_columns, as_text, id_ranges, sums_of
+from icefarm.control.archive.copying.batch import COPIED, as_arrays, as_text, id_ranges, sums_of
 from icefarm.control.archive.interface import ExperimentKey
 from icefarm.control.archive.rows import OwnedRow
 
@@ -199,7 +199,7 @@ def _is_copied(cursor: Any, rows: Sequence[OwnedRow], text: str) -> bool:
 def _counted(cursor: Any, rows: Sequence[OwnedRow], ids: Mapping[ExperimentKey, int]) -> dict[int, int]:
     """Count rows that were copied."""
     sums = sums_of(rows, ids)
-    cursor.execute(_COUNT, as_columns(sums))
+    cursor.execute(_COUNT, as_arrays(sums))
     counts: Counter[int] = Counter()
     for each in sums:
         counts[each.experiment] += each.done + each.failed
