@@ -19,9 +19,9 @@ from icefarm.concurrency.retry import retry_pause
 from icefarm.errors import IcefarmError, InternalError, InvalidArgument, LinkLost
 from icefarm.wamp.credentials import Credentials, Tickets
 from icefarm.wamp.greeting import http_refusal, tls_expected, unexpected_greeting
+from icefarm.wamp.probe import greets, speaks_tls
 from icefarm.wamp.session import RouterSession
 from icefarm.wamp.tls import FarmCertificate
-from icefarm.wamp.tls_probe import speaks_tls
 from icefarm.wamp.transport import certificate_of, endpoint_of, factory_of
 from icefarm.wamp.url import INSECURE, RouterUrl, parse_url
 
@@ -169,6 +169,10 @@ class Link(Service):
         if self._attempt is not None:
             self._attempt.cancel()
         return ensureDeferred(self._close())
+
+    async def is_greeted(self) -> bool:
+        """Tell whether a router greets there now.  This needs no session and makes none."""
+        return await greets(self.reactor, self._where)
 
     async def _close(self) -> None:
         if self._bus is not None:

@@ -44,8 +44,8 @@ __all__ = ["CIRCUITS", "FaultyFarm"]
 CIRCUITS = 64
 #: Seconds for boards to become available, the slowest start of all parts included.
 READY_LIMIT = 60.0
-#: How a control ends in whose place another one leads: it is started again, as a standby.
-DISPLACED = "has taken over from this control"
+#: How a control ends in whose place another one leads, or is to: it is started again, as a standby.
+DISPLACED = "over from this control, which"
 #: Seconds for an answer at the socket for boards' commands.
 COMMAND_LIMIT = 10.0
 

@@ -7,17 +7,22 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 import pytest
+import pytest_twisted
+from attrs import Factory, define, field
 from control_rig import LOOK, Rig, Twistd, flags_for, http, reactor, until
 from pytest_twisted import ensureDeferred
+from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionRefusedError
 from twisted.internet.task import deferLater
 
+from icefarm.control.storage import leader as election
+from icefarm.control.storage.leader import Leadership
 from icefarm.control.storage.pool import Database
 from icefarm.testing.processes.router import RealRouter, free_port
 
@@ -27,6 +32,57 @@ pytestmark = pytest.mark.integration
 LIMIT = 30.0
 
 Controls = Callable[[], Twistd]
+
+
+@define(eq=False)
+class Candidate:
+    """A control that takes part in the election and does nothing else; the test says whether it reaches a router."""
+
+    dsn: str
+    name: str
+    found: bool | None
+    ended: list[str] = Factory(list)
+    leadership: Leadership = field(init=False)
+    leads: bool = False
+
+    def __attrs_post_init__(self) -> None:
+        self.leadership = Leadership(reactor, self.dsn, self.ended.append, self, here=self.name)
+
+    def reaches(self) -> bool | None:
+        return self.found
+
+    def stand(self) -> None:
+        Deferred.fromCoroutine(self._stand())
+
+    async def _stand(self) -> None:
+        await self.leadership.acquire()
+        await self.leadership.claim()
+        self.leads = True
+
+    async def stands_by(self) -> None:
+        await until(lambda: bool(self.leadership.leader), f"{self.name} has asked the database", LIMIT)
+        assert not self.leads
+
+    async def has_lead(self) -> None:
+        await until(lambda: self.leads, f"{self.name} leads", LIMIT)
+
+
+Stand = Callable[[str, bool | None], Candidate]
+
+
+@pytest_twisted.async_yield_fixture
+async def candidates(prepared: str) -> AsyncIterator[Stand]:
+    """Makes controls that stand for election; what still does at the end of the test is stopped."""
+    made: list[Candidate] = []
+
+    def stand(name: str, found: bool | None) -> Candidate:
+        made.append(Candidate(prepared, name, found))
+        made[-1].stand()
+        return made[-1]
+
+    yield stand
+    for candidate in made:
+        await candidate.leadership.stop()
 
 
 @pytest.fixture
@@ -130,6 +186,64 @@ async def test_a_leader_whose_database_connections_are_cut_leads_on(rig: Rig, pr
     await until(lambda: process.database.problem is None, "control is back at the database", LIMIT)
     assert (await client.call("available"))["amount"] == 0
     assert process.leadership.fence.term == term
+
+
+@ensureDeferred
+async def test_a_leader_that_reaches_no_router_makes_way_for_the_standby_that_does_and_for_no_other(
+    candidates: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(election, "STRANDED", 1.0)
+    first = candidates("first", False)
+    await first.has_lead()
+    blind, able = candidates("blind", False), candidates("able", True)
+    await able.has_lead()
+    assert first.ended == [
+        f"control {os.getpid()} on able reaches a router and takes over from this control, which reaches none and ends"
+    ]
+    assert blind.ended == []
+    assert not blind.leads
+    assert able.leadership.fence.term == 2
+    able.found = False
+    blind.found = True
+    await blind.has_lead()
+    assert able.ended == [
+        f"control {os.getpid()} on blind reaches a router and takes over from this control, which reaches none and ends"
+    ]
+
+
+@ensureDeferred
+async def test_while_nobody_reaches_a_router_the_leader_keeps_the_lead_and_a_standby_takes_over_from_a_dead_one(
+    candidates: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(election, "STRANDED", 0.01)
+    first = candidates("first", False)
+    await first.has_lead()
+    second = candidates("second", False)
+    await second.stands_by()
+    third = candidates("third", None)
+    await third.stands_by()
+    assert await first.leadership.confirm()
+    assert await first.leadership.confirm()
+    assert first.ended == []
+    await first.leadership.stop()
+    await until(lambda: second.leads or third.leads, "another one leads", LIMIT)
+
+
+@ensureDeferred
+async def test_a_leader_that_reaches_a_router_keeps_the_lead_beside_a_standby_that_does(
+    candidates: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(election, "STRANDED", 0.01)
+    first = candidates("first", True)
+    await first.has_lead()
+    second = candidates("second", True)
+    await until(lambda: bool(first.leadership._able), "the leader sees what the standby says", LIMIT)
+    assert first.leadership._able == f"control {os.getpid()} on second"
+    assert await first.leadership.confirm()
+    assert await first.leadership.confirm()
+    assert first.ended == []
+    await first.leadership.stop()
+    await second.has_lead()
 
 
 @ensureDeferred

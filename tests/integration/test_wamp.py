@@ -206,6 +206,15 @@ async def test_a_killed_session_is_lost_and_its_link_signs_in_again(links: Links
     assert buses[1].session != buses[0].session
 
 
+async def _never(_: Bus) -> None:
+    raise AssertionError
+
+
+async def _is_greeted(url: str) -> bool:
+    link = Link(reactor, url, Credentials("w3", Role.WORKER, "i"), _never, lambda _: False)
+    return await link.is_greeted()
+
+
 @ensureDeferred
 async def test_a_link_tells_that_nobody_listens_and_goes_on_trying(links: Links) -> None:
     refusals: list[IcefarmError] = []
@@ -217,15 +226,21 @@ async def test_a_link_tells_that_nobody_listens_and_goes_on_trying(links: Links)
             twice.callback(None)
         return True
 
-    async def never(_: Bus) -> None:
-        raise AssertionError
-
-    link = Link(reactor, "http://127.0.0.1:1", Credentials("w3", Role.WORKER, "i"), never, refused)
+    link = Link(reactor, "http://127.0.0.1:1", Credentials("w3", Role.WORKER, "i"), _never, refused)
     links.links.append(link)
     link.startService()
     await twice.addTimeout(LIMIT, reactor)
     assert all(isinstance(error, LinkLost) for error in refusals)
     assert "http://127.0.0.1:1" in str(refusals[0])
+
+
+@ensureDeferred
+async def test_a_link_finds_out_without_a_session_whether_a_router_greets(router: RealRouter) -> None:
+    place = router.url.removeprefix("http://")
+    for url in (router.url, f"ws://{place}/ws", router.control_url):
+        assert await _is_greeted(url), url
+    assert not await _is_greeted(f"ws://{place}/elsewhere")
+    assert not await _is_greeted("http://127.0.0.1:1")
 
 
 @ensureDeferred

@@ -17,16 +17,18 @@ from txpostgres import txpostgres
 
 from icefarm.errors import InvalidArgument
 
-__all__ = ["ConnectionFailed", "DatabaseConnection", "Fence", "Transaction"]
+__all__ = ["NAME", "ConnectionFailed", "DatabaseConnection", "Fence", "Transaction"]
 
 T = TypeVar("T")
 
 #: Errors of psycopg2 and txpostgres when the connection or the server fails, not the statement.
 _CONNECTION_ERRORS = (OperationalError, InterfaceError, ConnectionClosed)
 
+#: How PostgreSQL lists the connection of a control.
+NAME = "icefarm-control"
 #: Sent first on every connection. The times are seconds; a hanging control must not hold locks against the next one.
-_SESSION = """
-SET application_name = 'icefarm-control';
+_SESSION = f"""
+SET application_name = '{NAME}';
 SET timezone = 'UTC';
 SET statement_timeout = '8s';
 SET idle_in_transaction_session_timeout = '20s'
@@ -51,7 +53,7 @@ class Fence:
     Its connections have a name, so that the next leader can end them, and are refused outside its own term.
     """
 
-    PREFIX: ClassVar[str] = "icefarm-control/"
+    PREFIX: ClassVar[str] = f"{NAME}/"
 
     name: str = field(factory=lambda: Fence.PREFIX + secrets.token_hex(8))
     #: The term in which this control leads; None before it does.

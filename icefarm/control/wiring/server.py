@@ -30,6 +30,7 @@ from icefarm.control.storage.migrations import SchemaMismatch, migrate
 from icefarm.control.storage.pool import Database
 from icefarm.control.storage.postgres.history import PostgresHistory
 from icefarm.control.storage.postgres.store import PostgresStore
+from icefarm.control.wiring.router_probe import RouterProbe
 from icefarm.control.wiring.service import Control, ControlSettings
 from icefarm.dashboard.page import page_files
 from icefarm.errors import Busy, IcefarmError
@@ -71,10 +72,10 @@ def http_api(control: Control) -> HttpApi:
 class ControlProcess(Service):
     """Starts control's parts in order, and stops them in reverse order.
 
-    Where another control leads the farm, this one stands by until that is gone.  The database comes first: once control
-    is at the router, the farm knows its boards.  If the database or the router is away, control keeps trying; if the
-    database does not fit this version, the HTTP port is taken, the router refuses control, or another control takes
-    over, the process exits.
+    Where another control leads the farm, this one stands by until that is gone, or reaches no router while this one
+    reaches one (`icefarm.control.storage.leader`).  The database comes first: once control is at the router, the farm
+    knows its boards.  If the database or the router is away, control keeps trying; if the database does not fit this
+    version, the HTTP port is taken, the router refuses control, or another control takes over, the process exits.
     """
 
     log = Logger(namespace="icefarm.control")
@@ -97,14 +98,6 @@ class ControlProcess(Service):
         """
         self.reactor = reactor
         settings = evolve(settings, routers=tuple(routers))
-        self.leadership = Leadership(reactor, dsn, self._out)
-        self.database = Database(reactor, dsn, fence=self.leadership.fence)
-        web = None if settings.oidc is None else HttpClient(reactor, settings.oidc.ca_file)
-        self.archive = PostgresArchive(self.database)
-        self.control = Control(
-            reactor, PostgresStore(self.database), PostgresHistory(self.database), settings, web, self.archive
-        )
-        self.credentials = credentials
         self.links = {
             name: Link(
                 reactor,
@@ -117,6 +110,15 @@ class ControlProcess(Service):
             )
             for name, url in routers.items()
         }
+        self.probe = RouterProbe(reactor, self.links.values())
+        self.leadership = Leadership(reactor, dsn, self._out, self.probe)
+        self.database = Database(reactor, dsn, fence=self.leadership.fence)
+        web = None if settings.oidc is None else HttpClient(reactor, settings.oidc.ca_file)
+        self.archive = PostgresArchive(self.database)
+        self.control = Control(
+            reactor, PostgresStore(self.database), PostgresHistory(self.database), settings, web, self.archive
+        )
+        self.credentials = credentials
         self.http = http
         self._port: Any = None
         self._linked = False
@@ -192,7 +194,7 @@ class ControlProcess(Service):
         """End the process, and with it whatever it does in the farm's name; its supervisor starts it as a standby."""
         self.log.critical("{why}", why=why)
         for bus in list(self.control.parts.routers.buses.values()):
-            bus.drop("another control has taken over")
+            bus.drop("this control ends")
         stop_as_failed(self.reactor)
 
     def _failed(self, failure: Failure) -> None:
@@ -215,3 +217,4 @@ class ControlProcess(Service):
         self.archive.stop()
         await self.database.stop()
         await self.leadership.stop()
+        self.probe.stop()
