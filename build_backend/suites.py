@@ -39,6 +39,8 @@ class Ended:
 
 def run(make: str, suite: str, alone: bool) -> Ended:
     """Run one suite, and say how it ended; unless it runs alone, after all that it printed."""
+    if _ending.is_set():
+        return Ended(suite, signal.SIGTERM, 0.0)
     print(f"{f' {suite} ':=^100}" if alone else f"{suite} begins", flush=True)
     began = time.monotonic()
     # Descriptors stay open: make shares its jobs with the makes below by some of them.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -37,18 +38,25 @@ def make(tmp_path: Path) -> str:
 
 def run(make: str, *suites: str, jobs: int = 2) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(SUITES), make, str(jobs), *suites]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    done.stdout = at_any_speed(done.stdout)
+    return done
+
+
+def at_any_speed(said: str) -> str:
+    """Leave out how many seconds each suite took: more on a busy machine."""
+    return re.sub(r" in \d+ s$", " in N s", said, flags=re.MULTILINE)
 
 
 def test_all_suites_run_and_what_they_print_is_shown(make: str) -> None:
     done = run(make, "lint", "types", "unit")
     assert done.returncode == 0
-    assert all(f"this is {suite}\n{suite}: passed in 0 s" in done.stdout for suite in ("lint", "types", "unit"))
+    assert all(f"this is {suite}\n{suite}: passed in N s" in done.stdout for suite in ("lint", "types", "unit"))
 
 
 def test_a_suite_that_fails_hides_no_other_and_is_named_last(make: str) -> None:
     done = run(make, "lint", "broken", "unit")
-    assert "this is broken\nbroken is wrong\nbroken: failed in 0 s" in done.stdout
+    assert "this is broken\nbroken is wrong\nbroken: failed in N s" in done.stdout
     assert "this is unit\n" in done.stdout
     assert (done.returncode, done.stderr) == (1, "failed: broken\n")
 
@@ -56,8 +64,8 @@ def test_a_suite_that_fails_hides_no_other_and_is_named_last(make: str) -> None:
 def test_one_after_the_other_each_prints_between_its_name_and_its_end(make: str) -> None:
     done = run(make, "lint", "broken", "unit", jobs=1)
     said = [line.strip("= ") for line in done.stdout.splitlines()]
-    expected = ["lint", "this is lint", "lint: passed in 0 s", "broken", "this is broken", "broken is wrong"]
-    assert said[:8] == [*expected, "broken: failed in 0 s", "unit"]
+    expected = ["lint", "this is lint", "lint: passed in N s", "broken", "this is broken", "broken is wrong"]
+    assert said[:8] == [*expected, "broken: failed in N s", "unit"]
     assert (done.returncode, done.stderr) == (1, "failed: broken\n")
 
 
@@ -73,7 +81,7 @@ def test_suites_that_are_ended_show_what_they_printed_and_no_other_one_begins(ma
         process.terminate()
         out, err = process.communicate(timeout=60)
     os.close(begun)
-    assert out.count("this is endless\nendless was ended\nendless: failed in 0 s") == jobs
+    assert at_any_speed(out).count("this is endless\nendless was ended\nendless: failed in N s") == jobs
     assert "this is unit" not in out
     assert (process.returncode, err) == (1, "interrupted\n")
 
