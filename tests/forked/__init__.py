@@ -17,7 +17,7 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
-__all__ = ["icefarm", "programs", "python"]
+__all__ = ["forks", "icefarm", "programs", "python"]
 
 _HERE = Path(__file__).parent
 #: Set where the lines are counted that are run: that begins with an interpreter.
@@ -43,10 +43,15 @@ def python(*arguments: str) -> list[str]:
     return [str(programs() / "python"), *arguments]
 
 
+def forks() -> bool:
+    """Tell whether commands fork.  To ask starts no server."""
+    return _COVERAGE not in os.environ
+
+
 @cache
 def programs() -> Path:
-    """Return a directory for PATH with ``icefarm`` and ``python``.  Their server ends with this process."""
-    if _COVERAGE in os.environ:
+    """Return a directory for PATH with ``icefarm`` and ``python``.  It and their server end with this process."""
+    if not forks():
         return Path(sys.executable).parent
     directory = Path(tempfile.mkdtemp(prefix="icefarm-forks-"))
     for name in ("icefarm", "python"):
@@ -58,7 +63,7 @@ def programs() -> Path:
         # Those that call before the server accepts wait for it.
         listener.listen(64)
         server = subprocess.Popen(
-            [sys.executable, "-P", str(_HERE / "server.py"), str(listener.fileno())],
+            [sys.executable, "-P", str(_HERE / "server.py"), str(listener.fileno()), str(directory)],
             stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, pass_fds=[listener.fileno()], start_new_session=True,
             # It uses no files of the tests.
             cwd=directory,
@@ -71,4 +76,5 @@ def _end(server: subprocess.Popen[bytes], directory: Path) -> None:
     assert server.stdin is not None
     server.stdin.close()
     server.wait(END_LIMIT)
-    shutil.rmtree(directory)
+    # The server removes it, unless it has failed.
+    shutil.rmtree(directory, ignore_errors=True)

@@ -3,8 +3,8 @@
 A fork is a process like any other, in a session of its own.  Its arguments, environment, directory, umask and files are
 the caller's (`call.py`), and it ends as it likes.  Twisted's reactor is not imported here, so that each has its own.
 
-Usage: server.py LISTENER, the descriptor of a Unix socket.  The server ends with its standard input, and ends what
-still runs then.
+Usage: server.py LISTENER DIRECTORY: the descriptor of a Unix socket, and where that and the programs are.  The server
+ends with its standard input; it ends what still runs then, and removes the directory.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ import io
 import marshal
 import os
 import select
+import shutil
 import signal
 import socket
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from fcntl import F_DUPFD_CLOEXEC, fcntl
 from types import ModuleType
@@ -67,10 +68,9 @@ class Call:
         """Make this process the caller's in all but its code."""
         os.setsid()
         apart = [fcntl(file, F_DUPFD_CLOEXEC, max(self.numbers, default=0) + 1) for file in self.files]
-        os.closerange(0, min(apart, default=0))
         for number, file in zip(self.numbers, apart, strict=True):
             os.dup2(file, number)
-            os.close(file)
+        _close_all_but(self.numbers)
         os.chdir(self.directory)
         os.umask(self.umask)
         os.environ.clear()
@@ -90,6 +90,13 @@ class Call:
             main()
         else:
             _run_python(self.arguments[1:])
+
+
+def _close_all_but(files: Iterable[int]) -> None:
+    for file in {int(name) for name in os.listdir("/proc/self/fd")}.difference(files):
+        with suppress(OSError):
+            # The directory itself is closed already.
+            os.close(file)
 
 
 def _of_interpreter(environment: Mapping[str, str]) -> dict[str, str]:
@@ -130,9 +137,19 @@ def _run_python(arguments: list[str]) -> None:
     exec(compile(text, file, "exec", dont_inherit=True), module.__dict__)
 
 
-def _received(connection: socket.socket) -> Call:
-    length, files, _, _ = socket.recv_fds(connection, 4, _MOST_FILES)
-    data = connection.recv(int.from_bytes(length, "little"), socket.MSG_WAITALL)
+def _received(connection: socket.socket) -> Call | None:
+    """Return what a caller asks for; None if it was killed meanwhile."""
+    files: list[int] = []
+    try:
+        head, files, _, _ = socket.recv_fds(connection, 4, _MOST_FILES)
+        length = int.from_bytes(head, "little")
+        data = connection.recv(length, socket.MSG_WAITALL)
+    except ConnectionError:
+        length, data = 0, b""
+    if length == 0 or len(data) < length:
+        for file in files:
+            os.close(file)
+        return None
     name, arguments, directory, umask, ignored, environment, numbers = marshal.loads(data)
     return Call(name, arguments, directory, umask, ignored, environment, numbers, files)
 
@@ -170,12 +187,17 @@ class Server:
     def _fork(self) -> Call | None:
         connection, _ = self._listener.accept()
         call = _received(connection)
+        if call is None:
+            connection.close()
+            return None
         pid = _ALONE if call.needs_interpreter else os.fork()
         if pid == 0 and not call.needs_interpreter:
             return call
         for file in call.files:
             os.close(file)
-        connection.sendall(pid.to_bytes(4, "little"))
+        # A caller that was killed meanwhile is noticed by its end of the connection.
+        with suppress(ConnectionError):
+            connection.sendall(pid.to_bytes(4, "little"))
         if pid == _ALONE:
             connection.close()
         else:
@@ -203,8 +225,10 @@ class Server:
 
     def _end_all(self) -> None:
         for pid, _ in self._ends.values():
-            with suppress(ProcessLookupError):
-                os.killpg(pid, signal.SIGKILL)
+            # One that was forked a moment ago leads no group yet.
+            for end in (os.killpg, os.kill):
+                with suppress(ProcessLookupError):
+                    end(pid, signal.SIGKILL)
 
 
 def _import_all() -> None:
@@ -221,7 +245,11 @@ def _import_all() -> None:
 
 def main() -> Call | None:
     _import_all()
-    return Server(socket.socket(fileno=int(sys.argv[1]))).serve()
+    listener, directory = sys.argv[1:]
+    call = Server(socket.socket(fileno=int(listener))).serve()
+    if call is None:
+        shutil.rmtree(directory, ignore_errors=True)
+    return call
 
 
 if __name__ == "__main__":

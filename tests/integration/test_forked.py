@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import marshal
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -17,7 +19,7 @@ from icefarm.testing.processes.farm_process import Witness
 
 pytestmark = [
     pytest.mark.integration,
-    pytest.mark.skipif(forked.programs() == Path(sys.executable).parent, reason="nothing is forked under coverage"),
+    pytest.mark.skipif(not forked.forks(), reason="nothing is forked under coverage"),
 ]
 
 LIMIT = 60
@@ -82,6 +84,13 @@ def test_a_fork_reads_its_input_and_other_files_that_are_open(tmp_path: Path) ->
     assert fork == Ended(0, "given b'of a file'\n", "")
 
 
+def test_a_fork_has_no_other_files_open_than_a_new_process(tmp_path: Path) -> None:
+    # Who reads what it says waits for the last one that could write it.
+    text = "import os; print(sorted(os.listdir('/proc/self/fd')))"
+    with open(tmp_path / "file", "w") as file:
+        assert f"'{file.fileno()}'" in said_by(text, pass_fds=[file.fileno()])
+
+
 @pytest.mark.parametrize(
     "text",
     ["import sys; sys.exit(7)", "import os; os._exit(3)", "import os; os.kill(os.getpid(), 15)", "1 / 0",
@@ -139,10 +148,28 @@ def test_forks_end_with_the_process_of_tests_that_started_them() -> None:
         assert tests.stdout is not None
         fork = int(tests.stdout.readline())
         server = int(Path(f"/proc/{fork}/stat").read_text().rpartition(")")[2].split()[1])
+        directory = Path(f"/proc/{server}/cwd").readlink()
         witness = Witness([fork, server])
         tests.kill()
         tests.wait(LIMIT)
     assert witness.left() == []
+    assert not directory.exists()
+
+
+def test_callers_that_are_killed_before_they_have_said_what_they_want_disturb_no_other() -> None:
+    for part in (b"", b"\x10\0\0\0", b"\x10\0\0\0half"):
+        with socket.socket(socket.AF_UNIX) as caller:
+            caller.connect(str(forked.programs() / "socket"))
+            caller.sendall(part)
+    assert ended(forked.python("-c", "print('served')")) == Ended(0, "served\n", "")
+
+
+def test_a_caller_that_is_killed_while_the_server_forks_disturbs_no_other() -> None:
+    request = marshal.dumps(("python", ["python", "-c", WAITS], "/", 0o77, False, dict(os.environ), []))
+    with socket.socket(socket.AF_UNIX) as caller:
+        caller.connect(str(forked.programs() / "socket"))
+        caller.sendall(len(request).to_bytes(4, "little") + request)
+    assert ended(forked.python("-c", "print('served')")) == Ended(0, "served\n", "")
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["version"], ["devices", "--nonsense"], ["no-verb"]])
