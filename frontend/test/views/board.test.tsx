@@ -69,7 +69,7 @@ test("a board that several clients share names them all", () =>
 test("a board that the farm does not have is named, and nothing is drawn of it", () =>
   see(board("A1"), { at: "board/%3Cb%3E" }, (shown) => {
     assert.match(shown.text, /The farm has no board <b>/);
-    assert.equal(shown.root.querySelector("figure"), null);
+    assert.ok(shown.root.querySelector("figure") === null);
   }));
 
 test("a board's day is a line of its states, with how long each lasted", () => {
@@ -259,7 +259,7 @@ test("another reference is asked for, and what is known of the one before is not
     async (shown) => {
       await shown.choose("By the", "crystal");
       assert.match(shown.text, /busy: later/);
-      assert.equal(shown.see.queryByRole("table"), null);
+      assert.ok(shown.see.queryByRole("table") === null);
     },
   ));
 

@@ -170,7 +170,7 @@ test("a farm without boards says how they come", () =>
   see({ answers: { snapshot: snapshot([]) } }, (shown) => {
     assert.match(shown.text, /There is no board yet/);
     assert.match(shown.text, /twistd -n icefarm-worker --control http:\/\/farm:8080/);
-    assert.equal(shown.root.querySelector("table"), null);
+    assert.ok(shown.root.querySelector("table") === null);
   }));
 
 test("a farm that says its own address is joined there", () =>
@@ -226,7 +226,7 @@ test("an action that is taken back is not carried out", () =>
   see({ as: "operator" }, async (shown) => {
     await shown.click("Test board B3 again");
     await shown.click("Cancel");
-    assert.equal(shown.see.queryByRole("dialog"), null);
+    assert.ok(shown.see.queryByRole("dialog") === null);
     assert.deepEqual(shown.farm.asked("retest"), []);
   }));
 
@@ -244,7 +244,7 @@ test("an operator acts on the boards that are selected", () =>
     const [asked] = shown.farm.asked("reboot");
     assert.deepEqual((asked?.serials as string[] | undefined)?.toSorted(), ["A1", "A2"]);
     await shown.click("Select none");
-    assert.equal(shown.see.queryByRole("toolbar"), null);
+    assert.ok(shown.see.queryByRole("toolbar") === null);
   }));
 
 test("a selected board that is deleted is selected no more", () =>

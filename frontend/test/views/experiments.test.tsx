@@ -214,7 +214,7 @@ test("without a token a link brings all results; with one the page fetches them"
 test("an experiment that one may not read is said to be so", () =>
   one({ answers: { experiment: refusal("not_authorized", "it is not yours") } }, (shown) => {
     assert.match(shown.text, /not_authorized: it is not yours/);
-    assert.equal(shown.root.querySelector(".plot"), null);
+    assert.ok(shown.root.querySelector(".plot") === null);
   }));
 
 test("an experiment without results has nothing to plot", () =>
@@ -228,7 +228,7 @@ test("an experiment without results has nothing to plot", () =>
     },
     (shown) => {
       assert.equal(shown.plots()[0], "Values; now: nothing was recorded yet");
-      assert.equal(shown.see.queryByRole("table", { name: "Runs of the experiment" }), null);
+      assert.ok(shown.see.queryByRole("table", { name: "Runs of the experiment" }) === null);
     },
   ));
 

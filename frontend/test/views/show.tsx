@@ -16,6 +16,9 @@ import { type Answer, TestFarm } from "../testfarm.ts";
 // Without a layout nothing is out of sight, and to look for what is takes the most time.
 configure({ defaultHidden: true, getElementError: (message) => new Error((message ?? "").slice(0, 200)) });
 
+// Compare elements by `assert.ok(one === other)`: of one that assert.equal finds wrong, Node.js prints all that hangs on
+// it, which is the whole document, and takes gigabytes for that.
+
 const clock = new TestClock();
 
 export interface Scene {

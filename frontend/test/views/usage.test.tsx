@@ -43,7 +43,7 @@ test("usage is told apart as the reader wants, by one thing at least", () =>
     await shown.click(shown.see.getByLabelText("Experiment"));
     assert.equal(shown.farm.asked("usage").at(-1)?.by, "account,experiment");
     assert.match(shown.text, /from the first result of each day to the last/);
-    assert.equal(shown.see.queryByRole("columnheader", { name: /^Reservations/ }), null);
+    assert.ok(shown.see.queryByRole("columnheader", { name: /^Reservations/ }) === null);
     await shown.click(shown.see.getByLabelText("Account"));
     assert.equal(shown.farm.asked("usage").at(-1)?.by, "experiment");
   }));
@@ -168,6 +168,6 @@ test("a farm that has recorded nothing yet has empty plots", () =>
     },
     (shown) => {
       assert.equal(shown.plots()[1], "Evaluations/s; now: nothing was recorded yet");
-      assert.equal(shown.see.queryByLabelText("Moment of Evaluations/s"), null);
+      assert.ok(shown.see.queryByLabelText("Moment of Evaluations/s") === null);
     },
   ));
