@@ -138,7 +138,7 @@ function BookingBlock({ block: { booking, top, height, lane, lanes } }: { block:
 function wordsOf({ account, amount, serials, kind, where, starts_at, ends_at, kept }: BookingRecord): string {
   const some = serials.length > 0 ? serials.join(", ") : count(amount, "board");
   const what = [some, kind ? `of kind ${kind}` : "", where ? `where ${where}` : ""].filter(Boolean).join(" ");
-  const released = kept < amount ? `, of which ${kept} are kept still` : "";
+  const released = kept < amount ? `, of which ${kept} ${kept === 1 ? "is" : "are"} still kept` : "";
   const begins = dateAndTime(starts_at).slice(0, -3);
   return `${what} for ${account}, ${begins}, ${duration(ends_at - starts_at)}${released}`;
 }

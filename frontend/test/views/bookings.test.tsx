@@ -60,7 +60,7 @@ test("bookings of one time stand beside one another", () =>
     );
     assert.match(
       blocks[1]?.title ?? "",
-      /^3 boards of kind pulsecount for class-a, 2026-12-01 11:20, 2 h, of which 1 are kept still$/,
+      /^3 boards of kind pulsecount for class-a, 2026-12-01 11:20, 2 h, of which 1 is still kept$/,
     );
   }));
 
