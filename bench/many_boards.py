@@ -26,6 +26,7 @@ from bench.instant import Stretch, run_stretch
 from icefarm.client import Farm
 from icefarm.errors import IcefarmError
 from icefarm.testing.processes.farm_process import FarmProcess
+from icefarm.text.counts import counted
 
 __all__ = ["ManyFigures", "Shape", "Step", "many_lines", "measure_many", "ratio_lines"]
 
@@ -233,7 +234,7 @@ def many_lines(figures: ManyFigures) -> list[str]:
     """Return the figures for people."""
     answers = sorted(figures.available)
     lines = [
-        f"{figures.boards} boards of {figures.workers} workers, {figures.routers} router{'s'[: figures.routers - 1]}; "
+        f"{figures.boards} boards of {figures.workers} workers, {counted(figures.routers, 'router')}; "
         f"the fixed piece of Python took {figures.pace:.1f} ms",
         f"  all there              {figures.start:7.2f} s",
         *(_step_lines("reserve", figures.reserve)),
