@@ -49,7 +49,7 @@ class Shared(Generic[T]):
 
     async def get(self) -> T:
         """Return the answer.  Raises what the read does."""
-        changes = self._changed()
+        changes = self.publisher.count(self.changes)
         if self._known_at == changes and self.clock.seconds() - self._read_at < FRESH:
             return self._last[0]
         answer: Deferred[T] = Deferred()
@@ -60,10 +60,6 @@ class Shared(Generic[T]):
             if self._begun_at is None:
                 self._begin(changes)
         return await answer
-
-    def _changed(self) -> int:
-        """Return how many changes there were."""
-        return sum(map(self.publisher.published.__getitem__, self.changes))
 
     def _begin(self, changes: int) -> None:
         self._joined, self._waiting, self._begun_at = self._waiting, [], changes
@@ -80,7 +76,7 @@ class Shared(Generic[T]):
             if not answer.called:
                 answer.callback(result)
         if self._waiting and self._begun_at is None:
-            self._begin(self._changed())
+            self._begin(self.publisher.count(self.changes))
 
 
 def access_rules(store: Store, publisher: Publisher, clock: Clock) -> Shared[AccessRules]:

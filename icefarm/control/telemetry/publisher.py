@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from typing import Protocol
 
 from attrs import Factory, define
@@ -30,16 +31,19 @@ class Publisher:
     """
 
     _subscribers: dict[type[Event], list[Subscriber]] = Factory(dict)
-    #: How many events of each type were published, so that later ones can be detected.
-    published: Counter[type[Event]] = Factory(Counter)
+    _published: Counter[type[Event]] = Factory(Counter)
 
     def subscribe(self, subscriber: Subscriber, *types: type[Event]) -> None:
         """Subscribe ``subscriber`` to all events of these types."""
         for each in types:
             self._subscribers.setdefault(each, []).append(subscriber)
 
+    def count(self, types: Iterable[type[Event]]) -> int:
+        """Return how many events of these types were published, so that a caller can detect later ones."""
+        return sum(map(self._published.__getitem__, types))
+
     def publish(self, event: Event) -> None:
         """Pass on an event."""
-        self.published[type(event)] += 1
+        self._published[type(event)] += 1
         for subscriber in self._subscribers.get(type(event), ()):
             subscriber.heard(event)
