@@ -6,6 +6,8 @@ through a proxy, or need a certificate that this host does not trust.
 
 from __future__ import annotations
 
+import os
+import stat
 from pathlib import Path
 
 from icefarm.text.outside_json import parse_json
@@ -18,13 +20,23 @@ _UNIX = "unix:"
 
 
 def noted_sockets(directory: Path) -> dict[str, Path]:
-    """Return the sockets of a farm's routers, by the URL at which others reach each; none where none are noted."""
+    """Return the sockets of a farm's routers, by the URL at which others reach each; none where none are noted.
+
+    A note does not count where other users may write, as in /tmp: clients show their tokens at these sockets.
+    """
     try:
+        if not _is_ours(directory):
+            return {}
         sockets = parse_json((directory / NOTE).read_text())["sockets"]
         # They are in this directory, whatever the file says.
         return {str(url): directory / Path(name).name for url, name in sockets.items()}
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return {}
+
+
+def _is_ours(directory: Path) -> bool:
+    found = directory.stat()
+    return found.st_uid in (os.getuid(), 0) and not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
 
 
 def sockets_beside(url: str) -> dict[str, str]:

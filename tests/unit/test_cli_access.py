@@ -89,6 +89,14 @@ def test_a_note_that_is_none_names_no_sockets(note: str, tmp_path: Path) -> None
     assert sockets_beside(f"unix:{tmp_path}/local.sock") == {}
 
 
+@pytest.mark.parametrize("mode", [0o770, 0o777, 0o1777])
+def test_a_note_where_other_users_may_write_names_no_sockets(mode: int, tmp_path: Path) -> None:
+    (tmp_path / "farm.json").write_text('{"sockets": {"http://x:1": "a.sock"}}')
+    assert sockets_beside(f"unix:{tmp_path}/local.sock") != {}
+    tmp_path.chmod(mode)
+    assert sockets_beside(f"unix:{tmp_path}/local.sock") == {}
+
+
 def test_a_socket_is_in_the_directory_of_the_note(tmp_path: Path) -> None:
     (tmp_path / "farm.json").write_text('{"sockets": {"http://x:1": "/elsewhere/a.sock"}}')
     assert sockets_beside(f"unix:{tmp_path}/local.sock") == {"http://x:1": f"unix:{tmp_path}/a.sock"}
