@@ -268,8 +268,8 @@ def _socket_of(own: RunningFarm, where: RouterUrl) -> str:
     from icefarm.wamp.url import parse_url
 
     named = [path for url, path in own.sockets.items() if parse_url(url).port == where.port]
-    urls = [f"unix:{path}" for path in (*named, *own.sockets.values())]
-    return next(filter(_answers, urls), urls[0])
+    *earlier, last = dict.fromkeys(f"unix:{path}" for path in (*named, *own.sockets.values()))
+    return next(filter(_answers, earlier), last)
 
 
 def _answers(url: str) -> bool:
