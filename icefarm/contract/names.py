@@ -1,4 +1,4 @@
-"""Pure: what is called how on the wire: procedures, topics, identities; and the bounds of what crosses the router."""
+"""Pure: the names on the wire, of procedures, topics and identities, and the bounds of what crosses the router."""
 
 from __future__ import annotations
 
