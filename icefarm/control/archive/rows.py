@@ -11,12 +11,13 @@ from datetime import UTC, date, datetime
 from functools import lru_cache
 from itertools import repeat
 from operator import contains
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 
 from attrs import frozen
 
 from icefarm.contract import ARCHIVE_FIELDS, LONGEST_NAME, MAX_CIRCUIT_NAME, account_of, default_experiment, valid_name
 from icefarm.control.inventory.bounds import clean
+from icefarm.text.outside_json import parse_strict_json
 from icefarm.text.repeated_json import RepeatedJson
 
 __all__ = [
@@ -158,18 +159,18 @@ def _decoded(batch: bytes) -> list[Any]:
     lines = batch.split(b"\n")
     try:
         # One call for all costs less than one for each.
-        together = _DECODE(f"[{b','.join(lines).decode('ascii')}]")
+        together = parse_strict_json(f"[{b','.join(lines).decode('ascii')}]")
         if len(together) == len(lines):
             return list(together)
-    except (ValueError, RecursionError):
+    except ValueError:
         pass
     return [_decoded_line(line) for line in lines]
 
 
 def _decoded_line(line: bytes) -> Any:
     try:
-        return _DECODE(line.decode("ascii"))
-    except (ValueError, RecursionError):
+        return parse_strict_json(line.decode("ascii"))
+    except ValueError:
         return None
 
 
@@ -201,14 +202,6 @@ def owned(rows: Sequence[ArchiveRow], reservations: Mapping[str, tuple[str, str]
 def day_of(number: int) -> date:
     """Return the day that is so many days after 1970-01-01."""
     return datetime.fromtimestamp(number * DAY, UTC).date()
-
-
-def _refuse(word: str) -> NoReturn:
-    raise ValueError(f"{word} is not a number of JSON")
-
-
-#: Of every row that arrives: its callers catch RecursionError, too.
-_DECODE = json.JSONDecoder(parse_constant=_refuse).decode  # noqa: TID251
 
 
 def _may_be_row(fields: Any) -> bool:
