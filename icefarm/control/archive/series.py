@@ -8,13 +8,14 @@ from typing import Any
 
 from attrs import evolve, frozen
 
+from icefarm.control.archive.copying.batch import STEP
 from icefarm.control.archive.interface import Series, SeriesPoint, SeriesQuery
 from icefarm.control.storage.connection import Transaction
 
 __all__ = ["EXACT", "KEPT_STEP", "series"]
 
 #: Results that are summed up one by one; of more, the steps that are kept are added up: seconds of such a step.
-EXACT, KEPT_STEP = 100_000, 16.0
+EXACT, KEPT_STEP = 100_000, float(STEP)
 #: Blocks in which a time is looked up; seconds by which workers deliver results out of order.
 LOCATED, LATE = 256, 30.0
 

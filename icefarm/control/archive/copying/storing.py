@@ -26,7 +26,7 @@ from typing import Any
 
 from psycopg2.errors import UniqueViolation
 
-from icefarm.control.archive.copying.batch import COPIED, as_arrays, as_text, id_ranges, sums_of
+from icefarm.control.archive.copying.batch import COPIED, STEP, as_arrays, as_text, id_ranges, sums_of
 from icefarm.control.archive.interface import ExperimentKey
 from icefarm.control.archive.rows import OwnedRow
 
@@ -54,7 +54,7 @@ _BEGIN = """
 """
 
 # Of an evaluation that another attempt has succeeded: what that one replaces.  A run that is closed keeps what it has.
-_SUPERSEDE = """
+_SUPERSEDE = f"""
     WITH gone AS (
         DELETE FROM measurement m USING arriving a
          WHERE a.attempt > 1 AND m.evaluation_id = a.evaluation_id AND m.experiment = a.experiment
@@ -74,12 +74,12 @@ _SUPERSEDE = """
           FROM fewer f WHERE b.experiment = f.experiment AND b.day = f.day AND b.serial = f.serial)
     DELETE FROM experiment_step s USING gone g
      WHERE s.experiment = g.experiment AND s.day = g.day AND s.serial = g.serial
-       AND s.at = date_bin('16 seconds', g.ended_at, to_timestamp(0))
+       AND s.at = date_bin('{STEP} seconds', g.ended_at, to_timestamp(0))
     RETURNING s.experiment, s.day, s.at, s.serial
 """
 
-_STEPS = """
-    SELECT m.experiment, m.day, date_bin('16 seconds', ended_at, to_timestamp(0)), m.serial,
+_STEPS = f"""
+    SELECT m.experiment, m.day, date_bin('{STEP} seconds', ended_at, to_timestamp(0)), m.serial,
            count(*) FILTER (WHERE error IS NULL), count(*) FILTER (WHERE error IS NOT NULL), count(number),
            sum(number), min(number), max(number)
 """
@@ -91,7 +91,7 @@ _SUM_AGAIN = f"""
       FROM unnest(%(experiments)s::bigint[], %(days)s::date[], %(ats)s::timestamptz[], %(serials)s::text[])
            AS s (experiment, day, at, serial)
       JOIN measurement m ON m.experiment = s.experiment AND m.day = s.day AND m.serial = s.serial
-                        AND m.ended_at >= s.at AND m.ended_at < s.at + interval '16 seconds'
+                        AND m.ended_at >= s.at AND m.ended_at < s.at + interval '{STEP} seconds'
      WHERE m.experiment = ANY (%(experiments)s::bigint[]) AND m.day = ANY (%(days)s::date[])
      GROUP BY 1, 2, 3, 4
 """
@@ -151,7 +151,7 @@ _COUNT = f"""
          GROUP BY experiment, day, serial ORDER BY experiment, day, serial
             {_ADDED_TO_BOARD})
     INSERT INTO experiment_step AS s
-    SELECT experiment, day, to_timestamp(step * 16), serial, done, failed, numbers, sum, least, most
+    SELECT experiment, day, to_timestamp(step * {STEP}), serial, done, failed, numbers, sum, least, most
       FROM unnest(%(experiments)s::bigint[], %(days)s::date[], %(steps)s::bigint[], %(serials)s::text[],
                   %(done)s::integer[], %(failed)s::integer[], %(numbers)s::integer[], %(sums)s::float8[],
                   %(least)s::float8[], %(most)s::float8[])
