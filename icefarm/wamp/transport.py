@@ -14,7 +14,7 @@ from twisted.internet.endpoints import HostnameEndpoint, UNIXClientEndpoint
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 
-from icefarm.concurrency.prompt.icefarm_prompt import send_string
+from icefarm.concurrency.prompt.icefarm_prompt import send_string, without_delay
 from icefarm.wamp.tls import FarmCertificate, TlsEndpoint
 from icefarm.wamp.url import RouterUrl
 
@@ -75,6 +75,8 @@ class _RawSocket(WampRawSocketClientProtocol):
 
     A message that follows no other one closely is written at once.
     """
+
+    connectionMade = without_delay(WampRawSocketClientProtocol.connectionMade)  # noqa: N815 (Twisted's name)
 
     def sendString(self, string: bytes) -> None:
         send_string(self, string)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +14,7 @@ from twisted.internet.error import ConnectionLost
 
 from icefarm.concurrency.prompt import icefarm_prompt
 from icefarm.concurrency.prompt.icefarm_prompt import APART, rest_of, send_string
+from icefarm.farm.router import inside
 
 
 class Reactor:
@@ -112,3 +116,45 @@ def test_a_message_is_written_at_once_unless_another_one_was_just_before(monkeyp
     now += APART
     send_string(sender, b"c")
     assert sender.transport.taken == b"\0\0\0\1a\0\0\0\1b\0\0\0\1c"
+
+
+#: Opens a connection of a RawSocket protocol over TCP, then over a Unix socket; prints whether it delays messages.
+OPENED = """
+from autobahn.twisted import rawsocket
+from autobahn.wamp.serializer import CBORSerializer
+from twisted.internet.interfaces import ITCPTransport
+from twisted.internet.testing import StringTransport
+from zope.interface import directlyProvides
+{imports}
+
+class Tcp(StringTransport):
+    delay = True
+    def setTcpNoDelay(self, enabled):
+        self.delay = not enabled
+
+for over_tcp in (True, False):
+    transport = Tcp()
+    if over_tcp:
+        directlyProvides(transport, ITCPTransport)
+    {factory}.buildProtocol(None).makeConnection(transport)
+    print(transport.delay)
+"""
+
+
+@pytest.mark.parametrize(
+    ("imports", "factory"),
+    [
+        (
+            "from icefarm.wamp.transport import factory_of\nfrom icefarm.wamp.url import parse_url",
+            "factory_of(parse_url('http://127.0.0.1:8080'), None, None, None)",
+        ),
+        ("import icefarm_guard_plugin", "rawsocket.WampRawSocketServerFactory(None, [CBORSerializer()])"),
+    ],
+    ids=["client", "router"],
+)
+def test_a_connection_over_tcp_never_waits_for_an_acknowledgement_to_send(imports: str, factory: str) -> None:
+    at_router = Path(inside.__file__).parent
+    places = [at_router, at_router / "twisted" / "plugins", Path(icefarm_prompt.__file__).parent]
+    script = f"import sys\nsys.path += {[*map(str, places)]!r}\n" + OPENED.format(imports=imports, factory=factory)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout.split() == ["False", "True"], done.stderr

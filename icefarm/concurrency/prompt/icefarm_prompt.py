@@ -7,16 +7,36 @@ an evaluation that is alone, since its messages pass six transports.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import suppress
 from time import monotonic
 from typing import Any
 
 from twisted.internet.abstract import FileDescriptor
+from twisted.internet.interfaces import ITCPTransport
 
-__all__ = ["APART", "rest_of", "send_string"]
+__all__ = ["APART", "rest_of", "send_string", "without_delay"]
 
 #: Seconds from one message to the next from which on each is written at once; closer ones are gathered, which costs
 #: less where there are many.
 APART = 0.001
+
+
+def without_delay(connection_made: Callable[[Any], None]) -> Callable[[Any], None]:
+    """Have the kernel send a message also while an earlier one is not acknowledged yet: makes a ``connectionMade``.
+
+    Otherwise (Nagle's algorithm) it waits for an acknowledgement, which the other end may delay by 40 ms.  Autobahn
+    does so for WebSocket, and not for RawSocket.
+    """
+
+    def connected(protocol: Any) -> None:
+        if ITCPTransport.providedBy(protocol.transport):
+            # Some systems refuse it once the other end has closed the connection.
+            with suppress(OSError):
+                protocol.transport.setTcpNoDelay(True)
+        connection_made(protocol)
+
+    return connected
 
 
 def rest_of(transport: Any, data: bytes) -> bytes:

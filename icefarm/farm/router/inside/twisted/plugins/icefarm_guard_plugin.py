@@ -7,11 +7,14 @@ from autobahn.wamp import serializer
 from icefarm_guard import GuardParser  # type: ignore[import-not-found]
 from icefarm_messages import bound  # type: ignore[import-not-found]
 from icefarm_plain_text import spare  # type: ignore[import-not-found]
-from icefarm_prompt import send_string  # type: ignore[import-not-found]
+from icefarm_prompt import send_string, without_delay  # type: ignore[import-not-found]
 from icefarm_proxied import behind_proxies  # type: ignore[import-not-found]
 
 guard = GuardParser(behind_proxies)
 # A router looks for the endpoint when it has started its realm, and so has imported what is replaced, and py_ecc.
 spare(sys.modules)
 bound(serializer)
+WampRawSocketProtocol.connectionMade = without_delay(  # type: ignore[method-assign]
+    WampRawSocketProtocol.connectionMade
+)
 WampRawSocketProtocol.sendString = send_string  # type: ignore[method-assign]
