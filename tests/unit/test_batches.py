@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 from twisted.internet.defer import Deferred
 
-from icefarm.concurrency.in_order import Batches
+from icefarm.control.inventory.board_reports import Batches
 from icefarm.errors import Busy
 
 

@@ -10,7 +10,7 @@ from pytest_twisted import ensureDeferred
 from twisted.internet.task import Clock
 
 from icefarm.contract import DeviceStatus
-from icefarm.control.inventory.inventory import SHOWN_WITHIN
+from icefarm.control.inventory.board_reports import SHOWN_WITHIN
 from icefarm.control.telemetry.events import (
     BoardsAvailable,
     BoardsChanged,

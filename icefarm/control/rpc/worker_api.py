@@ -24,6 +24,7 @@ from icefarm.contract import (
 )
 from icefarm.control.archive.intake import Intake
 from icefarm.control.inventory.agreement import CountAgreement
+from icefarm.control.inventory.board_reports import BoardReports
 from icefarm.control.inventory.bounds import MOST_BOARDS, bounded_hello, bounded_report, clean
 from icefarm.control.inventory.inventory import Inventory
 from icefarm.control.scheduling.placement import MAX_BOARDS
@@ -76,6 +77,7 @@ class WorkerProcedures:
     store: Store
     sessions: Sessions
     inventory: Inventory
+    board_reports: BoardReports
     publisher: Publisher
     rates: Rates
     owners: BoardOwners
@@ -124,7 +126,7 @@ class WorkerProcedures:
         """Record a board's report."""
         bounded = bounded_report(report)
         await self.sessions.check_welcome(caller)
-        refused = await self.inventory.report(caller.authid, [bounded])
+        refused = await self.board_reports.report(caller.authid, [bounded])
         for error in refused.values():
             raise error
 
@@ -134,7 +136,7 @@ class WorkerProcedures:
             raise InvalidArgument(f"reports has {len(reports)} of them; at most {MAX_BOARDS} at once")
         bounded = [bounded_report(report) for report in reports]
         await self.sessions.check_welcome(caller)
-        refused = await self.inventory.report(caller.authid, bounded)
+        refused = await self.board_reports.report(caller.authid, bounded)
         return {"refused": {serial: str(error) for serial, error in refused.items()}}
 
     async def heartbeat(

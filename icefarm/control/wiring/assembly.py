@@ -19,6 +19,7 @@ from icefarm.control.archive.interface import Archive
 from icefarm.control.archive.retention import Retention
 from icefarm.control.archive.runs.arrivals import Arrivals
 from icefarm.control.archive.runs.closer import RunCloser
+from icefarm.control.inventory.board_reports import BoardReports
 from icefarm.control.inventory.calibration.corrections import Corrections
 from icefarm.control.inventory.calibration.keeper import CalibrationKeeper
 from icefarm.control.inventory.drain import DrainMonitor
@@ -158,6 +159,7 @@ class Parts:
     expiry: ExpiryTimer
     booking_keeper: BookingKeeper
     absent_clients: AbsentClients
+    board_reports: BoardReports
     inventory: Inventory
     owners: BoardOwners
     reconciler: Reconciler
@@ -181,9 +183,8 @@ class Parts:
         self.dispatcher.close()
         for part in (
             *(self.recorder, self.expiry, self.booking_keeper, self.queue, self.groups, self.reconciler, self.drain),
-            *(self.inventory, self.absent_clients, self.termination, self.topics, self.audit, self.pools),
-            self.calibration,
-            self.mirror,
+            *(self.board_reports, self.inventory, self.absent_clients, self.termination, self.topics, self.audit),
+            *(self.pools, self.calibration, self.mirror),
         ):
             part.stop()
         if self.archive is not None:
@@ -211,6 +212,7 @@ def assemble(
     line = Line(store, allocator, publisher, clock, shares, groups, long_holds, access, pools)
     queue = WaitingQueue(line, allocator, limits, sessions, clock)
     reconciler = Reconciler(store, worker_client, termination, publisher)
+    board_reports = BoardReports(store, sessions, reconciler, worker_client, publisher, clock)
     rates = Rates(clock, publisher, HEARTBEAT)
     audit = AuditLog(store, clock, settings.audit_days)
     recorder = HistoryRecorder(history, store, rates, clock)
@@ -233,7 +235,8 @@ def assemble(
         booking_keeper=BookingKeeper(store, queue, publisher, clock),
         expiry=ExpiryTimer(mirror, termination, unanswered, publisher, clock),
         absent_clients=AbsentClients(store, sessions, queue, unanswered, termination, clock, settings.grace),
-        inventory=Inventory(store, sessions, termination, reconciler, worker_client, publisher, clock, limits),
+        board_reports=board_reports,
+        inventory=Inventory(store, sessions, termination, board_reports, publisher, clock, limits),
         owners=BoardOwners(),
         reconciler=reconciler,
         drain=DrainMonitor(store, worker_client, clock),
@@ -286,7 +289,8 @@ def _subscribe(parts: Parts) -> None:
         hear(parts.archive.activity, MeasurementsArchived)
         hear(parts.archive.closer, MeasurementsArchived, WorkerIntroduced)
     hear(parts.rates, WorkerIntroduced, WorkerChanged, BoardsDeleted)
-    hear(parts.inventory, *_RESERVATIONS, WorkerLost, BoardLost)
+    hear(parts.board_reports, *_RESERVATIONS)
+    hear(parts.inventory, WorkerLost, BoardLost)
     hear(parts.topics, BookingsChanged)
     hear(parts.booking_keeper, BookingsChanged)
     hear(parts.expiry, *_RESERVATIONS)
@@ -327,6 +331,7 @@ def handlers(
         parts.queue,
         parts.termination,
         parts.inventory,
+        parts.board_reports,
         parts.worker_client,
         parts.publisher,
     )
@@ -334,6 +339,7 @@ def handlers(
         store,
         parts.sessions,
         parts.inventory,
+        parts.board_reports,
         parts.publisher,
         parts.rates,
         parts.owners,

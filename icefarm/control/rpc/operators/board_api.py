@@ -11,6 +11,7 @@ from attrs import define
 from icefarm.bus import Caller
 from icefarm.concurrency.deferreds import failures, outcomes
 from icefarm.contract import DeviceRecord, DeviceStatus, Role, to_wire
+from icefarm.control.inventory.board_reports import BoardReports
 from icefarm.control.inventory.inventory import Inventory
 from icefarm.control.reservations.queue import WaitingQueue
 from icefarm.control.reservations.termination import Termination
@@ -38,6 +39,7 @@ class OperatorProcedures:
     queue: WaitingQueue
     termination: Termination
     inventory: Inventory
+    board_reports: BoardReports
     worker_client: WorkerClient
     publisher: Publisher
 
@@ -135,7 +137,7 @@ class OperatorProcedures:
         boards = await self.store.set_labels(
             labels, serials=None if serials is None else distinct_serials(serials), worker=worker
         )
-        self.inventory.show_boards(boards)
+        self.board_reports.show_boards(boards)
         for record in await self.store.workers():
             if record.name == worker:
                 await self.inventory.show(record)
