@@ -105,7 +105,7 @@ class BoardClient(PortProtocol):
 
         A test overwrites the board's free buffers.
         """
-        self.pipeline.held.clear()
+        self.pipeline.held = Held(self.pipeline.held.buffers)
         tested = await self._ask(lambda id_: messages.test(id_, ECHO), messages.Tested)
         if tested.failed != 0:
             raise BoardUnusable(f"found itself faulty (test bits {tested.failed:#x})")
