@@ -28,8 +28,7 @@ from icefarm.contract import (
 )
 from icefarm.control.inventory.calibration.interface import KeptReading
 from icefarm.control.scheduling.availability import Sharing, free
-from icefarm.control.scheduling.elastic import Terms
-from icefarm.control.scheduling.placement import ReservationRequest
+from icefarm.control.scheduling.placement import ReservationRequest, Terms
 from icefarm.control.storage.interface import Store
 from icefarm.errors import IcefarmError
 from icefarm.selectors.boards import parse_boards

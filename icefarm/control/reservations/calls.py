@@ -33,9 +33,8 @@ from icefarm.concurrency.clock import Clock
 from icefarm.concurrency.deferreds import shielded
 from icefarm.contract import ReservationRecord, account_of
 from icefarm.control.reservations.termination import Termination
-from icefarm.control.scheduling.elastic import Terms
 from icefarm.control.scheduling.fair_share import DEFAULT_PRIORITY
-from icefarm.control.scheduling.placement import MAX_BOARDS, ReservationRequest
+from icefarm.control.scheduling.placement import MAX_BOARDS, ReservationRequest, Terms
 from icefarm.control.sessions.limits import FarmLimits
 from icefarm.control.sessions.tracker import Sessions
 from icefarm.control.storage.interface import Store

@@ -26,10 +26,9 @@ from icefarm.control.reservations.sharing.groups import Groups
 from icefarm.control.reservations.termination import Termination
 from icefarm.control.scheduling.access import AccessRules, Allowance
 from icefarm.control.scheduling.availability import holders_of
-from icefarm.control.scheduling.elastic import Terms
 from icefarm.control.scheduling.explanations import not_yours, over_by_access
 from icefarm.control.scheduling.fair_share import DEFAULT_PRIORITY
-from icefarm.control.scheduling.placement import ReservationRequest
+from icefarm.control.scheduling.placement import ReservationRequest, Terms
 from icefarm.control.sessions.events import Granted
 from icefarm.control.sessions.tracker import Sessions
 from icefarm.control.storage.interface import Store

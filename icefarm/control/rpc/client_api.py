@@ -29,8 +29,7 @@ from icefarm.control.rpc.elsewhere import only_here
 from icefarm.control.scheduling.access import AccessRules
 from icefarm.control.scheduling.availability import Sharing, free
 from icefarm.control.scheduling.bookings.calendar import Calendar, Shelf
-from icefarm.control.scheduling.elastic import terms_of
-from icefarm.control.scheduling.placement import ReservationRequest, distinct_serials
+from icefarm.control.scheduling.placement import ReservationRequest, distinct_serials, terms_of
 from icefarm.control.sessions.events import Renewed
 from icefarm.control.sessions.limits import checked_limits
 from icefarm.control.sessions.liveness import HEARTBEAT
@@ -200,8 +199,8 @@ class ClientProcedures:
         """
         _check_request(kind, request, timeout, seconds, grace, priority)
         gives_up, limits = self._gives_up(caller, amount, preemptible, shared), self.sessions.limits
-        own, access = limits.of(caller.authid), (await self.access_rules.get()).of(caller.authid)
         where = await self._within_reach(caller, serials, where)
+        own, access = limits.of(caller.authid), (await self.access_rules.get()).of(caller.authid)
         duration = access.duration(kind, seconds, min(self.reservation_s, own.seconds))
         allowed, sharers = access.lasting(duration), self.most_sharers if shared else None
         selector = None if where is None else _selector(where, await self.mirror.read())

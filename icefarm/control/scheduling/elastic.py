@@ -32,43 +32,14 @@ from attrs import frozen
 
 from icefarm.contract import ReservationRecord
 from icefarm.control.scheduling.fair_share import Standing
-from icefarm.errors import InvalidArgument
 
-__all__ = ["GROWS", "MARGIN", "Group", "Terms", "groups", "may_take", "spared", "terms_of"]
+__all__ = ["GROWS", "MARGIN", "Group", "groups", "may_take", "spared"]
 
 #: Board-seconds by which an account must have used less, for each unit of weight, to take a board from another one of
 #: the same priority.
 MARGIN = 1800.0
 #: What the id of a group's request for more boards begins with; no client's request has a blank in front.
 GROWS = " grows "
-
-
-@frozen
-class Terms:
-    """On which terms boards are reserved."""
-
-    priority: float
-    #: How many boards their group wants; None: those that it has.
-    wanted: int | None = None
-    #: How many it keeps when others ask for boards; None: all.
-    at_least: int | None = None
-    #: The selector of the boards that it wants.
-    where: str | None = None
-
-
-def terms_of(
-    priority: float, amount: int | None, at_least: int | None, preemptible: bool | None, where: str | None = None
-) -> Terms:
-    """Return the terms that a request asks for.  Raises `InvalidArgument`."""
-    if amount is None:
-        if at_least is not None or preemptible:
-            raise InvalidArgument("at_least and preemptible go with a number of boards, not with serials")
-        return Terms(priority)
-    if at_least is not None and not 1 <= at_least <= amount:
-        raise InvalidArgument(f"at_least must be between 1 and {amount}, the number of boards, not {at_least}")
-    if not preemptible and at_least is None:
-        return Terms(priority)
-    return Terms(priority, amount, (at_least or 1) if preemptible else None, where)
 
 
 @frozen

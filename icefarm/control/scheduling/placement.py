@@ -18,7 +18,7 @@ from icefarm.control.scheduling.explanations import amount_refusal, board_refusa
 from icefarm.errors import InvalidArgument, Unavailable, UnknownKind
 from icefarm.selectors.language import Selector
 
-__all__ = ["MAX_BOARDS", "MOST_SHARERS", "ReservationRequest", "choose", "distinct_serials"]
+__all__ = ["MAX_BOARDS", "MOST_SHARERS", "ReservationRequest", "Terms", "choose", "distinct_serials", "terms_of"]
 
 #: Maximum boards of one request; a guard against typing mistakes, far above any farm.
 MAX_BOARDS = 10_000
@@ -111,6 +111,34 @@ class ReservationRequest:
     def sharing(self, client: str) -> Sharing | None:
         """Return how the client of this request would share boards; None: it would not."""
         return None if self.sharers is None else Sharing(client, self.sharers)
+
+
+@frozen
+class Terms:
+    """On which terms boards are reserved."""
+
+    priority: float
+    #: How many boards their group wants; None: those that it has.
+    wanted: int | None = None
+    #: How many it keeps when others ask for boards; None: all.
+    at_least: int | None = None
+    #: The selector of the boards that it wants.
+    where: str | None = None
+
+
+def terms_of(
+    priority: float, amount: int | None, at_least: int | None, preemptible: bool | None, where: str | None = None
+) -> Terms:
+    """Return the terms that a request asks for.  Raises `InvalidArgument`."""
+    if amount is None:
+        if at_least is not None or preemptible:
+            raise InvalidArgument("at_least and preemptible go with a number of boards, not with serials")
+        return Terms(priority)
+    if at_least is not None and not 1 <= at_least <= amount:
+        raise InvalidArgument(f"at_least must be between 1 and {amount}, the number of boards, not {at_least}")
+    if not preemptible and at_least is None:
+        return Terms(priority)
+    return Terms(priority, amount, (at_least or 1) if preemptible else None, where)
 
 
 def choose(

@@ -31,10 +31,9 @@ from icefarm.contract import (
 from icefarm.control.inventory.calibration.interface import CalibrationStore
 from icefarm.control.scheduling.access import AccessRules
 from icefarm.control.scheduling.bookings.calendar import NO_BOOKINGS, Calendar
-from icefarm.control.scheduling.elastic import Terms
 from icefarm.control.scheduling.fair_queue import QueuedRequest
 from icefarm.control.scheduling.fair_share import DEFAULT_PRIORITY, Hold
-from icefarm.control.scheduling.placement import ReservationRequest
+from icefarm.control.scheduling.placement import ReservationRequest, Terms
 from icefarm.control.sessions.roster import RosterEntry
 
 __all__ = ["AuditEntry", "Kept", "Lately", "State", "Store", "Taken", "TokenRecord"]

@@ -29,7 +29,6 @@ from icefarm.control.inventory.calibration.interface import KeptReading, LastMea
 from icefarm.control.scheduling.access import AccessRules
 from icefarm.control.scheduling.availability import current_status, free, undeletable
 from icefarm.control.scheduling.bookings.allotment import allot, extended
-from icefarm.control.scheduling.elastic import Terms
 from icefarm.control.scheduling.explanations import (
     cannot_delete,
     foreign_request,
@@ -46,7 +45,7 @@ from icefarm.control.scheduling.explanations import (
 )
 from icefarm.control.scheduling.fair_queue import QueuedRequest
 from icefarm.control.scheduling.fair_share import DEFAULT_PRIORITY, Hold, Ledger
-from icefarm.control.scheduling.placement import ReservationRequest
+from icefarm.control.scheduling.placement import ReservationRequest, Terms
 from icefarm.control.sessions.roster import RosterEntry
 from icefarm.control.storage.interface import AuditEntry, Kept, Lately, State, Store, Taken, TokenRecord
 from icefarm.testing.memory.bookings import MemoryBookings

@@ -33,9 +33,9 @@ from icefarm.contract import ReservationRecord, account_of
 from icefarm.control.reservations.calls import UnansweredCalls
 from icefarm.control.reservations.termination import Termination
 from icefarm.control.scheduling.access import AccessRules
-from icefarm.control.scheduling.elastic import GROWS, Group, Terms
+from icefarm.control.scheduling.elastic import GROWS, Group
 from icefarm.control.scheduling.fair_queue import QueuedRequest
-from icefarm.control.scheduling.placement import ReservationRequest
+from icefarm.control.scheduling.placement import ReservationRequest, Terms
 from icefarm.control.sessions.limits import FarmLimits
 from icefarm.control.sessions.tracker import Sessions
 from icefarm.control.storage.interface import Store
