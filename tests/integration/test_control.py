@@ -14,9 +14,14 @@ from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.task import deferLater
 
 from icefarm.contract import Role
+from icefarm.control.sessions import revocation
 from icefarm.control.sessions.liveness import SILENCE
+from icefarm.control.sessions.roster import parse_roster
 from icefarm.control.sessions.sign_in.authenticator import SignInPolicy
 from icefarm.control.sessions.sign_in.tokens import token_hash
+from icefarm.control.storage.pool import Database
+from icefarm.control.storage.postgres.store import PostgresStore
+from icefarm.control.telemetry.events import AccessChanged
 from icefarm.errors import IcefarmError, LinkLost, NameInUse, NotAuthorized, Unavailable
 from icefarm.testing.processes.router import RealRouter
 
@@ -52,6 +57,31 @@ async def test_a_caller_that_vanishes_in_the_middle_leaves_nothing_after_its_gra
         await reserving
     await until(lambda: worker.asked("release") == ["A"], "the board is released")
     assert await process.control.store.active() == []
+
+
+@ensureDeferred
+async def test_what_others_write_to_the_database_holds_without_another_look_of_control(
+    rig: Rig, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(revocation, "INTERVAL", 3600.0)
+    store = PostgresStore(database)
+    await store.set_account_limits("ada", {"boards": 3})
+    process = await rig.start(sign_in=SignInPolicy.TOKENS)
+    limits, changes = process.control.sessions.limits, process.control.parts.publisher
+    assert limits.of("ada").boards == 3
+    await store.import_accounts(parse_roster("name,group,boards\nada,class-a,2\n"), {"ada": token_hash("secret")})
+    await until(lambda: limits.of("ada").boards == 2, "control knows the limit")
+    await until(lambda: changes.count([AccessChanged]) > 0, "control knows that a group has changed")
+    # However many of its connections were lost.
+    cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'icefarm-control/%'"
+    await database.transaction(lambda transaction: transaction.rows(cut))
+    await store.set_account_limits("ada", {"boards": 1})
+    await until(lambda: limits.of("ada").boards == 1, "control knows the limit")
+    client = await rig.client("ada", ticket="secret")
+    ended: Deferred[str] = Deferred()
+    client.bus.on_lost(ended.callback)
+    await store.remove_accounts(["ada"])
+    await ended.addTimeout(LIMIT, reactor)
 
 
 @ensureDeferred

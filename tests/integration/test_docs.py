@@ -7,7 +7,6 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -448,14 +447,7 @@ def test_a_class_is_held_as_its_page_says(short_directory: Path, tmp_path: Path)
         (script,) = sections()["docs/teaching.md", "In the class"]
         (reader.directory / "first.py").write_text(script.text)
         assert reader.run(f"{of_ada} python first.py").count(" 800\n") == 2
-        # Control reads limits that a command wrote to the database every few seconds.
-        deadline = time.monotonic() + 30
-        while True:
-            try:
-                reader.run(f"! {of_ada} icefarm evaluate {PATHS[0]} --devices 3")
-                break
-            except AssertionError:
-                assert time.monotonic() < deadline, "a student had more boards than the limit"
+        reader.run(f"! {of_ada} icefarm evaluate {PATHS[0]} --devices 3")
         tokens = reader.directory / "tokens.csv"
         assert tokens.stat().st_mode & 0o777 == 0o600
         token = dict(line.split(",") for line in tokens.read_text().splitlines())["ada"]

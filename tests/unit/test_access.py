@@ -13,6 +13,7 @@ from twisted.internet.defer import Deferred
 
 from icefarm.contract import AccessRule, DeviceRecord, DeviceStatus
 from icefarm.control.scheduling.access import ANYTHING, AccessRules
+from icefarm.control.sessions.roster import parse_roster
 from icefarm.errors import LimitReached, NotAuthorized, Unavailable
 from icefarm.testing.memory.control_harness import MemoryControl
 
@@ -173,6 +174,21 @@ async def test_a_rule_counts_at_once_for_requests_that_wait() -> None:
     (queued,) = (await operator.call("snapshot"))["queue"]
     assert "what account 'ada' may have for 1 h leaves 1; 1 suitable board, it is reserved" in queued["reason"]
     await operator.call("access_add", account="ada", where="lab=4")
+    farm.clock.advance(0)
+    assert [record["serial"] for record in await waiting] == ["B"]
+
+
+@ensureDeferred
+async def test_a_group_that_a_command_wrote_counts_at_once_for_requests_that_wait() -> None:
+    farm, operator, client = await farm_with_rule(where="lab=3")
+    await operator.call("access_add", group="class-a", where="lab=4")
+    other = await farm.client("bob")
+    await other.call("reserve", serials=["A"], kind="pulsecount")
+    waiting = start(client.call("reserve", 1, kind="pulsecount", wait=True))
+    farm.clock.advance(0)
+    assert not waiting.called
+    await farm.store.import_accounts(parse_roster("name,group\nada,class-a\n"), {"ada": "hash"})
+    farm.control.table_changed("account_group")
     farm.clock.advance(0)
     assert [record["serial"] for record in await waiting] == ["B"]
 

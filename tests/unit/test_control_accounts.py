@@ -95,6 +95,17 @@ async def test_a_revoked_token_ends_its_sessions_within_seconds_and_leaves_other
 
 
 @ensureDeferred
+async def test_a_token_that_a_command_revoked_ends_its_sessions_as_soon_as_the_database_says_so() -> None:
+    farm = MemoryControl(TOKENS)
+    await farm.store.add_token("ada", Role.CLIENT, token_hash("ada's"))
+    ended = await farm.client("ada", ticket="ada's")
+    await farm.store.revoke_token("ada")
+    farm.control.table_changed("token")
+    with pytest.raises(LinkLost):
+        await ended.call("available")
+
+
+@ensureDeferred
 async def test_a_token_that_expires_ends_its_sessions_and_lets_nobody_in() -> None:
     farm = MemoryControl(TOKENS)
     await farm.store.add_token("ada", Role.CLIENT, token_hash("secret"), lasts=60.0)

@@ -13,10 +13,11 @@ from icefarm.bus import Caller
 from icefarm.contract import Role, control_procedure
 from icefarm.control.rpc.pacing import REFUSED, SAVED
 from icefarm.control.sessions.limits import AccountLimits, FarmLimits, checked_limits, limits_text, parse_limits
+from icefarm.control.sessions.roster import parse_roster
 from icefarm.control.sessions.sign_in.authenticator import SignInPolicy
 from icefarm.control.sessions.sign_in.tokens import token_hash
 from icefarm.control.sessions.tracker import BARRED
-from icefarm.control.wiring.service import ControlSettings
+from icefarm.control.wiring.service import Control, ControlSettings
 from icefarm.errors import Busy, InvalidArgument, LimitReached, LinkLost, NotAuthorized
 from icefarm.farm.limits import GivenLimits, farm_limits
 from icefarm.testing.memory.control_harness import MemoryControl
@@ -77,7 +78,6 @@ async def test_groups_of_an_account_do_not_grow_beyond_its_limit_together() -> N
     assert len(await farm.store.active(client="ada")) == 2
     # Both would like one more, and two are free.
     await operator.call("set_limits", "ada", {"boards": 3})
-    farm.control.parts.queue.poke()
     farm.pass_time(1)
     assert len(await farm.store.active(client="ada")) == 3
 
@@ -152,6 +152,58 @@ async def test_an_account_with_its_own_limits_has_them_within_seconds() -> None:
     farm.pass_time(3)
     with pytest.raises(LimitReached, match="at most 1 boards"):
         await ada.call("reserve", 1, kind="pulsecount")
+
+
+@ensureDeferred
+async def test_limits_that_a_command_wrote_hold_as_soon_as_the_database_says_so() -> None:
+    farm = farm_with(boards=3)
+    await farm.worker_of("w1", "A", "B", "C", "D")
+    bob = await farm.client_of("bob")
+    await farm.store.import_accounts(parse_roster("name,boards\nbob,1\n"), {"bob": "hash"})
+    farm.control.table_changed("account_limit")
+    with pytest.raises(LimitReached, match="at most 1 boards"):
+        await bob.call("reserve", 2, kind="pulsecount")
+    await bob.call("reserve", 1, kind="pulsecount")
+
+
+@ensureDeferred
+async def test_a_group_grows_as_soon_as_its_account_may_have_more() -> None:
+    farm = farm_with(boards=2)
+    await farm.worker_of("w1", "A", "B")
+    ada, bob = await farm.client_of("ada"), await farm.client_of("bob")
+    await bob.call("reserve", 1, kind="pulsecount")
+    await ada.call("reserve", 2, at_least=1, kind="pulsecount")
+    await farm.store.set_account_limits("ada", {"boards": 1})
+    farm.control.table_changed("account_limit")
+    await bob.call("end")
+    farm.pass_time(1)
+    assert len(await farm.store.active(client="ada")) == 1
+    await farm.store.set_account_limits("ada", {"boards": 2})
+    farm.control.table_changed("account_limit")
+    farm.clock.advance(0)
+    assert len(await farm.store.active(client="ada")) == 2
+
+
+@ensureDeferred
+async def test_a_change_of_limits_that_comes_during_a_look_is_looked_at_as_well() -> None:
+    farm = farm_with(boards=3)
+    farm.database.latency = 0.1
+    await farm.store.set_account_limits("ada", {"boards": 1})
+    farm.control.table_changed("account_limit")
+    farm.clock.advance(0.15)
+    await farm.store.set_account_limits("ada", {"boards": 2})
+    farm.control.table_changed("account_limit")
+    farm.pass_time(1.0, step=0.05)
+    assert farm.control.sessions.limits.of("ada").boards == 2
+
+
+@ensureDeferred
+async def test_control_knows_the_limits_of_accounts_before_anybody_signs_in() -> None:
+    farm = MemoryControl()
+    await farm.store.set_account_limits("ada", {"boards": 1})
+    unstarted = Control(farm.clock, farm.store, farm.history, farm.settings)
+    await unstarted.prepare()
+    assert unstarted.sessions.limits.of("ada").boards == 1
 
 
 @ensureDeferred

@@ -301,6 +301,8 @@ class ClientProcedures:
         checked_limits({each: 1 if value is None else value for each, value in limits.items()})
         await self.store.set_account_limits(name, limits)
         self.sessions.limits.own = await self.store.account_limits()
+        # One that may have more now may be waiting.
+        self.queue.poke()
         return await self.limits(caller, name)
 
     async def snapshot(self, _: Caller) -> dict[str, Any]:

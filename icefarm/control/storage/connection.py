@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
 import psycopg2
 from attrs import define, field
@@ -17,7 +17,7 @@ from txpostgres import txpostgres
 
 from icefarm.errors import InvalidArgument
 
-__all__ = ["NAME", "ConnectionFailed", "DatabaseConnection", "Fence", "Transaction"]
+__all__ = ["NAME", "ChangeListener", "ConnectionFailed", "DatabaseConnection", "Fence", "Transaction"]
 
 T = TypeVar("T")
 
@@ -33,6 +33,18 @@ SET timezone = 'UTC';
 SET statement_timeout = '8s';
 SET idle_in_transaction_session_timeout = '20s'
 """
+#: The channel on which the database says which table was changed (schema/V27__changes_are_announced.sql).
+CHANNEL = "icefarm"
+
+
+class ChangeListener(Protocol):
+    """Hears that a table was changed, by whatever process; `icefarm.control.wiring.service.Control` does."""
+
+    def table_changed(self, table: str) -> None:
+        """A transaction that changed the table has been committed."""
+
+    def missed_changes(self) -> None:
+        """The database was away: what was changed meanwhile has not been announced."""
 
 
 class ConnectionFailed(Exception):
@@ -157,6 +169,11 @@ class DatabaseConnection(_WithoutTracebacks, txpostgres.Connection):
     async def open(self, dsn: str, limit: float, fence: Fence | None = None) -> None:
         """Connect, within ``limit`` seconds.  Must not be cancelled; `drop` ends it.  Raises `ConnectionFailed`."""
         await self._limited(self._open(dsn, fence), limit)
+
+    async def listen(self, listener: ChangeListener, limit: float) -> None:
+        """Pass on what the database says of changed tables, from now on.  Raises `ConnectionFailed`."""
+        self.addNotifyObserver(lambda notice: listener.table_changed(notice.payload))
+        await self._limited(self.cursor().execute(f"LISTEN {CHANNEL}"), limit)
 
     async def _open(self, dsn: str, fence: Fence | None) -> None:
         try:

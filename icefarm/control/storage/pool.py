@@ -19,7 +19,13 @@ from twisted.internet.defer import CancelledError, Deferred, DeferredLock, Timeo
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
-from icefarm.control.storage.connection import ConnectionFailed, DatabaseConnection, Fence, Transaction
+from icefarm.control.storage.connection import (
+    ChangeListener,
+    ConnectionFailed,
+    DatabaseConnection,
+    Fence,
+    Transaction,
+)
 from icefarm.errors import Busy, InvalidArgument
 
 __all__ = ["Database", "check_dsn", "describe_dsn"]
@@ -73,6 +79,8 @@ class Database:
     fence: Fence | None = None
     #: Called with the reason when the last connection is lost, and with None when there is one again.
     on_change: Callable[[str | None], None] | None = None
+    #: Hears of changed tables on each connection: one that is lost, or busy, delays nothing.  Set it before `start`.
+    listener: ChangeListener | None = None
     #: Why there is no connection; None while there is one.
     problem: str | None = "not connected yet"
     #: Since when there is none.
@@ -206,6 +214,8 @@ class Database:
             self._connections.add(connection)
             try:
                 await connection.open(self.dsn, CONNECT_LIMIT, self.fence)
+                if self.listener is not None:
+                    await connection.listen(self.listener, CONNECT_LIMIT)
                 delay = FIRST_DELAY
                 await self._serve(connection)
             except ConnectionFailed as error:
@@ -256,6 +266,8 @@ class Database:
             self._first.callback(None)
         else:
             self._log.info("the database is back")
+            if self.listener is not None:
+                self.listener.missed_changes()
         self._tell(None)
 
     def _tell(self, problem: str | None) -> None:

@@ -20,10 +20,12 @@ from icefarm.control.storage.interface import Store
 from icefarm.control.telemetry.events import AccessChanged, Event
 from icefarm.control.telemetry.publisher import Publisher
 
-__all__ = ["FRESH", "Shared", "access_rules"]
+__all__ = ["ACCESS_TABLES", "FRESH", "Shared", "access_rules"]
 
 T = TypeVar("T")
 
+#: The tables of `access_rules`.
+ACCESS_TABLES = ("access_rule", "account_group")
 #: Seconds after which a read is made again though no event says that something changed: when a worker was last seen,
 #: and what somebody changed in the database itself.
 FRESH = 1.0

@@ -40,6 +40,7 @@ __all__ = [
     "Event",
     "GiveBackSoon",
     "KindEvent",
+    "LimitsChanged",
     "MeasurementsArchived",
     "QueueChanged",
     "RatesChanged",
@@ -268,6 +269,11 @@ class AccessChanged:
 
 
 @frozen
+class LimitsChanged:
+    """The limits of single accounts changed."""
+
+
+@frozen
 class SignInAnswered:
     """A sign-in attempt; the outcome is "accepted" or the name of an error."""
 
@@ -322,5 +328,6 @@ Event = (
     | ReservationsStarted | ReservationsExtended | ReservationsShortened | ReservationsEnded | BookingsChanged
     | BoardReady | BoardFailed | EndingSoon | BoardWanted | GiveBackSoon | BoardJoined
     | KindEvent | QueueChanged | BoardWorked | RatesChanged | MeasurementsArchived | ReferencesMeasured
-    | AccessChanged | RouterJoined | SignInAnswered | SessionEnded | WorkerLost | ClientBack | ClientGone | BoardLost
+    | AccessChanged | LimitsChanged | RouterJoined | SignInAnswered | SessionEnded | WorkerLost | ClientBack
+    | ClientGone | BoardLost
 )  # fmt: skip

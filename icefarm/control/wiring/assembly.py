@@ -78,6 +78,7 @@ from icefarm.control.telemetry.events import (
     EndingSoon,
     GiveBackSoon,
     KindEvent,
+    LimitsChanged,
     MeasurementsArchived,
     QueueChanged,
     RatesChanged,
@@ -297,7 +298,7 @@ def _subscribe(parts: Parts) -> None:
     # Before the queue, which asks it for the use of accounts.
     hear(parts.shares, ReservationsEnded)
     hear(parts.groups, ReservationsStarted, ReservationsEnded)
-    hear(parts.queue, *_RESERVATIONS, BoardsAvailable, AccessChanged)
+    hear(parts.queue, *_RESERVATIONS, BoardsAvailable, AccessChanged, LimitsChanged)
     hear(parts.pools, WorkerIntroduced, WorkerLost, ReservationsStarted, ReservationsEnded)
     hear(parts.drain, WorkerChanged, ReservationsEnded)
     hear(parts.calibration, WorkerIntroduced, WorkerLost, BoardsDeleted)

@@ -118,6 +118,7 @@ class ControlProcess(Service):
         self.control = Control(
             reactor, PostgresStore(self.database), PostgresHistory(self.database), settings, web, self.archive
         )
+        self.database.listener = self.control
         self.credentials = credentials
         self.http = http
         self._port: Any = None
@@ -140,7 +141,7 @@ class ControlProcess(Service):
         await self.leadership.acquire()
         await self._reach_database()
         await self.leadership.claim()
-        await self.control.ensure_token()
+        await self.control.prepare()
         self.control.startService()
         self._linked = True
         for link in self.links.values():

@@ -7,6 +7,7 @@ from the store.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -32,11 +33,12 @@ from icefarm.control.sessions.sign_in.issuer_keys import IssuerKeys
 from icefarm.control.sessions.sign_in.operator_token import FILE_NAME, ensure_operator_token
 from icefarm.control.storage.history import History
 from icefarm.control.storage.interface import Store
-from icefarm.control.telemetry.events import RouterJoined, SignInAnswered
+from icefarm.control.storage.shared import ACCESS_TABLES
+from icefarm.control.telemetry.events import AccessChanged, RouterJoined, SignInAnswered
 from icefarm.control.telemetry.metrics import FarmSnapshot, RouterSnapshot
 from icefarm.control.wiring.assembly import assemble, handlers
 from icefarm.control.wiring.settings import ControlSettings
-from icefarm.errors import IcefarmError, NotAuthorized
+from icefarm.errors import Busy, IcefarmError, NotAuthorized
 from icefarm.oidc.web_client import WebClient
 
 __all__ = ["Control", "ControlSettings"]
@@ -76,7 +78,7 @@ class Control(Service):
         self.credentials = CredentialsCheck(store, self.issued)
         self.authenticator = Authenticator(settings.sign_in, self.credentials, self.sessions, clock, self.parts.audit)
         self.authorizer = RegistrationAuthorizer(self.parts.owners, clock)
-        self.revocation = RevocationWatch(store, self.sessions, clock)
+        self.revocation = RevocationWatch(store, self.sessions, self.parts.publisher, clock)
         self._tasks = Tasks()
         self._procedures = handlers(self.parts, store, clock, settings, self.credentials)
 
@@ -183,6 +185,25 @@ class Control(Service):
         """Carry out one of control's procedures for a caller without a session.  Raises what it does."""
         procedure = control_procedure(name)
         return await self._procedures[procedure](caller, procedure, (), arguments)
+
+    async def prepare(self) -> None:
+        """Do what comes before the first sign-in.  Raises `Busy`."""
+        await self.ensure_token()
+        # While the database is away, nobody gets boards; a later look learns them.
+        with suppress(Busy):
+            await self.revocation.learn_limits()
+
+    def table_changed(self, table: str) -> None:
+        """Follow a change that another process may have made, such as ``icefarm accounts import``."""
+        if table in RevocationWatch.TABLES:
+            self.revocation.look()
+        elif table in ACCESS_TABLES:
+            self.parts.publisher.publish(AccessChanged())
+
+    def missed_changes(self) -> None:
+        """Follow what may have been changed while the database was away."""
+        for table in (*RevocationWatch.TABLES, *ACCESS_TABLES):
+            self.table_changed(table)
 
     async def ensure_token(self) -> None:
         """Ensure the operator's token in the data directory, if there is one.  Raises `Busy`."""

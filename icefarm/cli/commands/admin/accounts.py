@@ -148,7 +148,7 @@ def remove(
 ) -> None:
     """Revoke the tokens of accounts, and delete their groups and limits, all or none.
 
-    A running farm ends their sessions within 3 seconds. Their measurements stay.
+    A running farm ends their sessions at once. Their measurements stay.
     """
     if sum((bool(names), roster is not None, group is not None)) != 1:
         raise click.UsageError("name accounts, or give --from FILE.csv or --group")

@@ -276,7 +276,7 @@ def _time(seconds: float | None) -> str | None:
 def revoke(name: str, data_dir: Path, database: str | None) -> None:
     """Revoke the token called NAME, and one that it replaced.
 
-    A farm that runs ends the sessions that signed in with it within 3 seconds.
+    A farm that runs ends the sessions that signed in with it at once.
     """
 
     async def work(opened: Any) -> None:
@@ -333,7 +333,7 @@ def usage_(access: SignIn, output: Output) -> None:
 def limits(name: str, limits: tuple[str, ...], data_dir: Path, database: str | None, output: Output) -> None:
     """Show the limits of the account NAME, and set them: boards=4 queue=10; boards=default means the farm's limit.
 
-    A running farm follows within 3 seconds. The account keeps what it has already.
+    A running farm follows at once. The account keeps what it has already.
     """
     from icefarm.control.sessions.limits import LIMITS, limits_text
 
