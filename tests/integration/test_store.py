@@ -147,7 +147,8 @@ async def test_a_shared_board_is_held_as_long_as_somebody_shares_it_also_by_hand
     with pytest.raises(UniqueViolation, match="reservation_one_active_per_device"):
         await execute(
             database,
-            "INSERT INTO reservation (serial, worker, client, kind, expires_at) VALUES ('A', 'w1', 'eve', 'k', now())",
+            "INSERT INTO reservation (serial, worker, client, kind, expires_at)"
+            " VALUES ('A', 'w1', 'eve', 'k', now() + interval '1 h')",
         )
     by_hand = "UPDATE reservation SET ended_at = now(), end_reason = 'by hand' WHERE client = %(client)s"
     await execute(database, by_hand, client="ada")
@@ -157,6 +158,34 @@ async def test_a_shared_board_is_held_as_long_as_somebody_shares_it_also_by_hand
     (device,) = await store.devices()
     assert (device.reservation, device.client, device.shares) == (None, None, {})
     assert await store.active() == []
+
+
+@ensureDeferred
+async def test_a_reservation_that_waited_for_the_end_of_another_one_begins_after_it(database: Database) -> None:
+    store = PostgresStore(database)
+    await store.hello(hello_of("w1", boards("A")))
+    await store.reserve("ada", ReservationRequest("counter", amount=1), 100.0)
+    chooses: defer.Deferred[None] = defer.Deferred()
+    done: defer.Deferred[None] = defer.Deferred()
+
+    async def choose(transaction: Transaction) -> None:
+        await take_turns(transaction)
+        chooses.callback(None)
+        await done
+
+    choosing = defer.Deferred.fromCoroutine(database.transaction(choose))
+    await chooses
+    # Its transaction begins before ada's ends, and waits for its turn.
+    reserving = defer.Deferred.fromCoroutine(store.reserve("bob", ReservationRequest("counter", amount=1), 0.001))
+    waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'advisory' AND datname = current_database()"
+    while await execute(database, waits) != [(1,)]:
+        pass
+    (ended,) = await store.end(client="ada", serials=None, reason="done")
+    done.callback(None)
+    await choosing
+    (begun,) = await reserving
+    assert ended.ended_at is not None
+    assert ended.created_at < ended.ended_at <= begun.created_at < begun.expires_at
 
 
 @ensureDeferred

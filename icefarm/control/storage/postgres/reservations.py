@@ -1,7 +1,8 @@
 """Reservations in PostgreSQL: the statements behind `icefarm.control.storage.postgres.store`.
 
 Requests for boards run one after the other, under an advisory lock, so that they see each other's choices; the database
-itself guarantees the rest (one active reservation per device).
+itself guarantees the rest (one active reservation per device).  A reservation begins and ends with the statement that
+says so, not with its transaction, which may have waited: so no two of a board overlap.
 """
 
 from __future__ import annotations
@@ -49,14 +50,15 @@ _LOCK_FREE = """
 # The farm's own reservations of boards that are about to be shared and are not yet.
 _HOLD_FOR_SHARERS = """
     INSERT INTO reservation (serial, worker, client, kind, expires_at)
-    SELECT serial, worker, '', %(kind)s, now() + make_interval(secs => %(seconds)s)
+    SELECT serial, worker, '', %(kind)s, statement_timestamp() + make_interval(secs => %(seconds)s)
       FROM device WHERE serial = ANY(%(serials)s) AND reservation IS NULL
 """
 
 _RESERVE = f"""
     INSERT INTO reservation (serial, worker, client, kind, options, expires_at, request, grace, limited_by, priority,
                              wanted, at_least, selector, within)
-    SELECT serial, worker, %(client)s, %(kind)s, %(options)s::json, now() + make_interval(secs => %(seconds)s),
+    SELECT serial, worker, %(client)s, %(kind)s, %(options)s::json,
+           statement_timestamp() + make_interval(secs => %(seconds)s),
            %(request)s, %(grace)s, %(limited_by)s, %(priority)s, %(wanted)s, %(at_least)s, %(where)s,
            CASE WHEN %(shared)s THEN reservation END
       FROM device WHERE serial = ANY(%(serials)s)
@@ -93,13 +95,13 @@ _WANT_FEWER = """
 
 # The farm's own reservation of a shared board ends with those within it.
 _END = f"""
-    UPDATE reservation SET ended_at = now(), end_reason = %(reason)s
+    UPDATE reservation SET ended_at = statement_timestamp(), end_reason = %(reason)s
      WHERE (id = ANY(%(ids)s) OR within = ANY(%(ids)s)) AND ended_at IS NULL AND client <> ''
     RETURNING {RESERVATION}
 """
 
 _END_EXPIRED = f"""
-    UPDATE reservation SET ended_at = now(), end_reason = concat_ws(': ', 'expired', limited_by)
+    UPDATE reservation SET ended_at = statement_timestamp(), end_reason = concat_ws(': ', 'expired', limited_by)
      WHERE serial = ANY(%(serials)s) AND expires_at <= now() AND ended_at IS NULL AND client <> ''
     RETURNING {RESERVATION}
 """
