@@ -14,7 +14,8 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 __all__ = ["FRONTEND", "NODE_PACKAGE", "Failed", "fetch_node", "install", "machine_builds", "node_for_build", "run"]
@@ -136,6 +137,17 @@ def install(node: Node, *, tools: bool) -> None:
     stamp.write_text(f"{lock} {'tools' if tools else 'build'}\n")
 
 
+@contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    """Wait until no other make installs: two suites may begin at the same time."""
+    import fcntl
+
+    (ROOT / "build").mkdir(exist_ok=True)
+    with (ROOT / "build" / "frontend.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
 def run(node: Node, command: Sequence[str], complaint: str, limit: float = TOOL_LIMIT) -> None:
     """Run a command in ``frontend/``.  Raises `Failed` with what it printed."""
     try:
@@ -191,9 +203,10 @@ def main(arguments: Sequence[str]) -> None:
         print("frontend/ is left out (ICEFARM_DASHBOARD=skip)", file=sys.stderr)
         return
     try:
-        fetch_node()
-        node = node_for_build()
-        install(node, tools=True)
+        with _one_at_a_time():
+            fetch_node()
+            node = node_for_build()
+            install(node, tools=True)
         _COMMANDS[arguments[0]](node)
     except Failed as error:
         sys.exit(f"icefarm: {error}")
