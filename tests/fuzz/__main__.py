@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import traceback
+from concurrent.futures import Future, ProcessPoolExecutor
 from pathlib import Path
 from random import Random
 
@@ -19,6 +20,7 @@ _MUTATE = Path(__file__).resolve().parents[2] / "firmware" / "build" / "mutate"
 _FRAMES = 10_000
 #: Seconds that one input may take at most; the slowest good one takes a hundredth.
 _SLOW = 2.0
+_BY_NAME = {target.name: target for target in TARGETS}
 
 
 def fuzz(target: Target, seconds: float, seed: int, findings: Path) -> tuple[int, int]:
@@ -43,6 +45,11 @@ def fuzz(target: Target, seconds: float, seed: int, findings: Path) -> tuple[int
     return tried, failed
 
 
+def fuzz_named(name: str, seconds: float, seed: int, findings: Path) -> tuple[int, int]:
+    """Do as `fuzz`, in a process of its own: a target has functions, which another one can't be sent."""
+    return fuzz(_BY_NAME[name], seconds, seed, findings)
+
+
 def fuzz_firmware(seconds: float, seed: int) -> tuple[int, int]:
     """Give the C core frames, most of them damaged; returns as `fuzz` does."""
     end = time.monotonic() + seconds
@@ -58,25 +65,28 @@ def fuzz_firmware(seconds: float, seed: int) -> tuple[int, int]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m fuzz", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=60.0, help="for all targets together (60)")
+    parser.add_argument("--seconds", type=float, default=60.0, help="for all targets together, of each process (60)")
+    parser.add_argument("--jobs", type=int, default=1, help="processes: each takes a target at a time (1)")
     parser.add_argument("--seed", type=int, default=int.from_bytes(os.urandom(4)))
     parser.add_argument("--findings", type=Path, default=Path("fuzz-findings"), help="where inputs that fail are kept")
     parser.add_argument("--target", choices=[target.name for target in TARGETS], action="append")
     options = parser.parse_args()
-    chosen = [target for target in TARGETS if options.target is None or target.name in options.target]
+    chosen = [name for name in _BY_NAME if options.target is None or name in options.target]
     firmware = options.target is None and _MUTATE.exists()
-    each = options.seconds / (len(chosen) + firmware)
+    each = options.seconds * options.jobs / (len(chosen) + firmware)
     print(f"seed {options.seed}", flush=True)
     failures = 0
-    for target in chosen:
-        tried, failed = fuzz(target, each, options.seed, options.findings)
-        print(f"{target.name}: {tried} inputs, {failed} of them made it fail", flush=True)
-        failures += failed
-    if firmware:
-        tried, failed = fuzz_firmware(each, options.seed)
-        print(f"frames of the firmware (C, under sanitizers): {tried}, {failed} runs failed")
-        failures += failed
-    elif options.target is None:
+    with ProcessPoolExecutor(options.jobs) as pool:
+        tasks: dict[str, Future[tuple[int, int]]] = {
+            name: pool.submit(fuzz_named, name, each, options.seed, options.findings) for name in chosen
+        }
+        if firmware:
+            tasks["frames of the firmware (C, under sanitizers)"] = pool.submit(fuzz_firmware, each, options.seed)
+        for name, task in tasks.items():
+            tried, failed = task.result()
+            print(f"{name}: {tried} inputs, {failed} of them made it fail", flush=True)
+            failures += failed
+    if options.target is None and not firmware:
         print("frames of the firmware (C): not built; make -C firmware test builds it")
     return 1 if failures else 0
 
