@@ -14,15 +14,16 @@ PARALLEL ?= --numprocesses 3 --dist loadfile --max-worker-restart 0 --durations 
 SUITE_LIMIT ?= 2700
 PYTEST := timeout --foreground --signal INT --kill-after 60 $(SUITE_LIMIT) $(BIN)/python -m pytest
 
-# What `make check` runs, and what `make test` runs as well; every test is in one of them.
-QUICK := lint types firmware-test frontend-test unit
-LONG  := integration browser faults-quick fuzz-quick
-# All of them run, so many at a time, whichever fails; the last lines say which did, and how long each took.  Two keep two
-# cores so busy that tests reach their limits; a larger machine has time for more.
-AT_ONCE ?= 1
-each = +@$(PYTHON) build_backend/suites.py "$(MAKE)" $(AT_ONCE) $(1)
+# What `make check` runs, and what `make test` runs as well; every test is in one of them.  Each says how many cores it
+# keeps busy; those of one core run side by side.
+QUICK := firmware-test=1 frontend-test=1 types=1 lint=1 unit=2
+LONG  := integration=2 browser=2 faults-quick=2 fuzz-quick=2
+# All of them run, whichever fails; the last lines say which did, and how long each took.  Tests reach their limits where
+# two suites share the cores that each of them keeps busy; a machine with four has time for two such.
+CORES ?= 2
+each = +@$(PYTHON) build_backend/suites.py "$(MAKE)" $(CORES) $(1)
 
-.PHONY: demo test check $(QUICK) $(LONG) coverage pythons oldest mutation release-check firmware attacks faults soak fuzz nightly bench screenshots pictures format clean farm venv lock lock-images dist sbom help docs
+.PHONY: demo test check $(foreach suite,$(QUICK) $(LONG),$(firstword $(subst =, ,$(suite)))) coverage pythons oldest mutation release-check firmware attacks faults soak fuzz nightly bench screenshots pictures format clean farm venv lock lock-images dist sbom help docs
 
 help:
 	@echo "make demo    start a farm of virtual boards, evaluate the example circuits, print results, stop"
@@ -133,8 +134,9 @@ browser: venv
 faults-quick: venv
 	$(PYTEST) tests/faults -m 'faults and not slow' $(PARALLEL) --suite faults-quick=120
 
+# A minute of processor time, of two cores.
 fuzz-quick:
-	$(MAKE) fuzz SECONDS=60
+	$(MAKE) fuzz SECONDS=30 JOBS=2
 
 # .clang-format-ignore names those that are left out.
 C_SOURCES := $(wildcard $(addsuffix /*.[ch],$(addprefix firmware/,apps core ports/* ports/host/ice40 tests tests/*)))
@@ -171,9 +173,10 @@ soak: venv
 	PYTHONPATH=tests $(BIN)/python -m faults.soak --minutes $(MINUTES) $(SOAK)
 
 SECONDS ?= 600
+JOBS    ?= 1
 fuzz: venv
 	$(MAKE) -C firmware sanitizer build/mutate
-	PYTHONPATH=tests $(BIN)/python -m fuzz --seconds $(SECONDS)
+	PYTHONPATH=tests $(BIN)/python -m fuzz --seconds $(SECONDS) --jobs $(JOBS)
 
 docs: venv
 	$(BIN)/sphinx-build -W --keep-going -q docs docs/_build/html

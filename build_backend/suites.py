@@ -1,8 +1,9 @@
-"""Run suites of the Makefile, several at a time: ``suites.py MAKE JOBS SUITE...``.
+"""Run suites of the Makefile: ``suites.py MAKE CORES SUITE=CORES...``; each says how many cores it keeps busy.
 
-What a suite prints comes as it is printed; where several run at a time, it comes whole when the suite ends.  All suites
-run, whichever fails; the last lines say which did, and how long each took.  SIGTERM ends those that run, and what they
-printed is shown.  Only the standard library is needed.
+They begin in this order, as many at a time as there are cores for; one that takes more than there are runs alone.  What
+a suite prints comes as it is printed if all cores are its own, else whole when it ends.  All suites run, whichever
+fails; the last lines say which did, and how long each took.  After SIGTERM or Ctrl-C none begins, those that run end,
+and what they printed is shown.  Only the standard library is needed.
 """
 
 from __future__ import annotations
@@ -11,90 +12,150 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from threading import Event, Lock
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from queue import SimpleQueue
+from threading import Thread
 from types import FrameType
 from typing import Any
 
-#: One report at a time.
-_printing = Lock()
-#: Suites that run, and whether they are to end.
-_running: set[subprocess.Popen[Any]] = set()
-_ending = Event()
+
+@dataclass(frozen=True)
+class Suite:
+    """What to make, and the cores that it takes."""
+
+    name: str
+    cores: int
+
+    @classmethod
+    def parse(cls, words: str, most: int) -> Suite:
+        """Read ``NAME=CORES``; it gets ``most`` cores at most."""
+        name, _, cores = words.partition("=")
+        return cls(name, min(int(cores or 1), most))
+
+
+@dataclass(eq=False)
+class Running:
+    """A suite that runs."""
+
+    suite: Suite
+    process: subprocess.Popen[Any]
+    began: float
+
+    def wait(self, news: SimpleQueue[Ended | int]) -> None:
+        """Wait for its end, and put that there."""
+        output, _ = self.process.communicate()
+        news.put(Ended(self, self.process.returncode, time.monotonic() - self.began, output))
 
 
 @dataclass(frozen=True)
 class Ended:
-    """A suite that has run."""
+    """A suite that has run, and what it printed, if that is not shown yet."""
 
-    suite: str
+    run: Running
     code: int
     seconds: float
+    output: str | None
+
+    @property
+    def name(self) -> str:
+        return self.run.suite.name
 
     def __str__(self) -> str:
-        return f"{self.suite}: {'failed' if self.code else 'passed'} in {self.seconds:.0f} s"
+        return f"{self.name}: {'failed' if self.code else 'passed'} in {self.seconds:.0f} s"
 
 
-def run(make: str, suite: str, alone: bool) -> Ended:
-    """Run one suite, and say how it ended; unless it runs alone, after all that it printed."""
-    if _ending.is_set():
-        return Ended(suite, signal.SIGTERM, 0.0)
-    print(f"{f' {suite} ':=^100}" if alone else f"{suite} begins", flush=True)
-    began = time.monotonic()
-    # Descriptors stay open: make shares its jobs with the makes below by some of them.
-    process = subprocess.Popen(
-        [make, "--no-print-directory", suite],
-        stdin=subprocess.DEVNULL,
-        stdout=None if alone else subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        close_fds=False,
-    )
-    _running.add(process)
-    if _ending.is_set():
-        process.terminate()
-    output, _ = process.communicate()
-    _running.discard(process)
-    ended = Ended(suite, process.returncode, time.monotonic() - began)
-    with _printing:
-        print(ended if alone else f"{f' {suite} ':=^100}\n{output}{ended}", flush=True)
-    return ended
+@dataclass
+class Suites:
+    """Runs them.  A thread waits for each, and the first one does all else: no signal meets work that is half done."""
+
+    make: str
+    cores: int
+    left: deque[Suite]
+    #: Ends of suites, and numbers of signals, whose handler may put one there at any time.
+    news: SimpleQueue[Ended | int] = field(default_factory=SimpleQueue)
+    running: set[Running] = field(default_factory=set)
+    done: list[Ended] = field(default_factory=list)
+
+    def run(self) -> list[Ended]:
+        """Return how they ended, when all have.  Raises SystemExit after a signal."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, self._note)
+        interrupted = False
+        self._begin()
+        while self.running:
+            news = self.news.get()
+            if isinstance(news, Ended):
+                self._ended(news)
+                self._begin()
+            else:
+                interrupted = True
+                self.left.clear()
+                self._end_all(news)
+        if interrupted:
+            raise SystemExit("interrupted")
+        return self.done
+
+    def _note(self, number: int, _: FrameType | None) -> None:
+        self.news.put(number)
+
+    def _begin(self) -> None:
+        free = self.cores - sum(each.suite.cores for each in self.running)
+        while self.left and self.left[0].cores <= free:
+            suite = self.left.popleft()
+            free -= suite.cores
+            self._start(suite)
+
+    def _start(self, suite: Suite) -> None:
+        alone = suite.cores == self.cores
+        print(_headline(suite.name) if alone else f"{suite.name} begins", flush=True)
+        # Descriptors stay open: make shares its jobs with the makes below by some of them.
+        process = subprocess.Popen(
+            [self.make, "--no-print-directory", suite.name],
+            stdin=subprocess.DEVNULL,
+            stdout=None if alone else subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            close_fds=False,
+        )
+        run = Running(suite, process, time.monotonic())
+        self.running.add(run)
+        Thread(target=run.wait, args=(self.news,)).start()
+
+    def _ended(self, ended: Ended) -> None:
+        self.running.remove(ended.run)
+        self.done.append(ended)
+        print(ended if ended.output is None else f"{_headline(ended.name)}\n{ended.output}{ended}", flush=True)
+
+    def _end_all(self, number: int) -> None:
+        """End those that run; each make ends what it started.  A Ctrl-C has reached them already."""
+        if number == signal.SIGTERM:
+            for each in self.running:
+                each.process.terminate()
 
 
-def _terminate(_: int, __: FrameType | None) -> None:
-    """End the suites that run, and begin no other one.  Each make ends what it started."""
-    _ending.set()
-    for process in [*_running]:
-        process.terminate()
-    raise KeyboardInterrupt
+def _headline(name: str) -> str:
+    return f"{f' {name} ':=^100}"
 
 
-def run_all(make: str, jobs: int, suites: Sequence[str]) -> list[Ended]:
-    """Run all suites, so many at a time, in this order."""
-    with ThreadPoolExecutor(jobs) as pool:
-        running = [pool.submit(run, make, suite, jobs == 1) for suite in suites]
-        try:
-            return [future.result() for future in running]
-        except KeyboardInterrupt:
-            # Those that run have been interrupted, too, and end.
-            pool.shutdown(cancel_futures=True)
-            raise SystemExit("interrupted") from None
+def run_all(make: str, cores: int, suites: Iterable[str]) -> list[Ended]:
+    """Run all suites in this order, as many at a time as there are cores for."""
+    return Suites(make, cores, deque(Suite.parse(each, cores) for each in suites)).run()
 
 
 def main() -> None:
     """Run the suites that the command line names."""
-    make, jobs, *suites = sys.argv[1:]
+    make, cores, *suites = sys.argv[1:]
     began = time.monotonic()
-    signal.signal(signal.SIGTERM, _terminate)
-    done = run_all(make, int(jobs), suites)
-    print(f"{' all suites ':=^100}")
+    done = run_all(make, int(cores), suites)
+    print(_headline("all suites"))
     for each in sorted(done, key=lambda ended: -ended.seconds):
         print(each)
     print(f"took {time.monotonic() - began:.0f} s")
-    failed = [each.suite for each in done if each.code]
+    failed = [each.name for each in done if each.code]
     if failed:
         raise SystemExit(f"failed: {' '.join(failed)}")
 

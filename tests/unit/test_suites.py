@@ -17,11 +17,20 @@ from icefarm.testing.processes.farm_process import OwnProcess
 
 SUITES = Path(__file__).parents[2] / "build_backend" / "suites.py"
 #: Stands for make: prints what it is to run, fails where that is called so, and says when it is ended.
+#: Of `left` and `right`, each waits for the other; `whole` says whether it runs beside one of them.
 MAKE = """#!/bin/sh
 echo "this is $2"
+cd "${0%/*}"
+others() { ls *.here 2>/dev/null | tr '\\n' ' '; }
+case "$2" in left) other=right;; right) other=left;; whole) echo "beside: $(others)";; esac
+if [ -n "$other" ]; then
+    touch "$2.here"
+    until [ -e "$other.here" ] || [ -e "$other.was" ]; do sleep 0.02; done
+    mv "$2.here" "$2.was"
+fi
 if [ "$2" = endless ]; then
     trap 'echo "$2 was ended"; exit 1' TERM
-    echo > "${0%/*}/begun"
+    echo > begun
     while :; do sleep 0.05; done
 fi
 [ "$2" != broken ] || { echo "$2 is wrong" >&2; exit 2; }
@@ -36,8 +45,8 @@ def make(tmp_path: Path) -> str:
     return str(program)
 
 
-def run(make: str, *suites: str, jobs: int = 2) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(SUITES), make, str(jobs), *suites]
+def run(make: str, *suites: str, cores: int = 2) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(SUITES), make, str(cores), *suites]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     done.stdout = at_any_speed(done.stdout)
     return done
@@ -62,11 +71,22 @@ def test_a_suite_that_fails_hides_no_other_and_is_named_last(make: str) -> None:
 
 
 def test_one_after_the_other_each_prints_between_its_name_and_its_end(make: str) -> None:
-    done = run(make, "lint", "broken", "unit", jobs=1)
+    done = run(make, "lint", "broken", "unit", cores=1)
     said = [line.strip("= ") for line in done.stdout.splitlines()]
     expected = ["lint", "this is lint", "lint: passed in N s", "broken", "this is broken", "broken is wrong"]
     assert said[:8] == [*expected, "broken: failed in N s", "unit"]
     assert (done.returncode, done.stderr) == (1, "failed: broken\n")
+
+
+def test_suites_share_the_cores_and_one_that_takes_all_runs_alone(make: str) -> None:
+    done = run(make, "whole=2", "left=1", "right=1", "whole=2")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.count("this is whole\nbeside: \nwhole: passed in N s") == 2
+    assert all(f"this is {suite}\n{suite}: passed in N s" in done.stdout for suite in ("left", "right"))
+
+
+def test_a_suite_that_takes_more_cores_than_there_are_runs_on_those(make: str) -> None:
+    assert "this is lint\nlint: passed in N s" in run(make, "lint=2", cores=1).stdout
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
