@@ -45,6 +45,10 @@ class Line:
     access: Shared[AccessRules]
     pools: VirtualPools
     waiters: list[Waiter] = Factory(list)
+    #: There may be groups of boards that become fewer and more; `serve` finds out.
+    has_groups: bool = True
+    #: How many times some began.
+    _groups_begun: int = 0
     #: Requests removed while the store is asked which ones wait, for its answer may be older; None: it is not asked.
     _removed: set[str] | None = None
     _log: Logger = Factory(Logger)
@@ -86,6 +90,10 @@ class Line:
         """Append one."""
         self.waiters.append(waiter)
         return waiter
+
+    def group_began(self) -> None:
+        """Look for groups when the line is served."""
+        self.has_groups, self._groups_begun = True, self._groups_begun + 1
 
     async def restore(self) -> list[Waiter]:
         """Add the store's requests that are missing here; return them.  Raises `Busy`."""
@@ -139,12 +147,12 @@ class Line:
         Returns whether boards were gone before they could be reserved, so that another look is worthwhile.  Raises
         `Busy`.
         """
-        access, begun = await self.access.get(), self.groups.begun
+        access, begun = await self.access.get(), self._groups_begun
         state, active = await self.store.state(), await self.store.active()
         waiters = {waiter.queued.id: waiter for waiter in self.waiters if not waiter.passed}
         standing, lenders = self.shares.standing(active, state.now), groups(active)
         # One that has begun since the store was asked may be missing there.
-        self.groups.exist = bool(lenders) or self.groups.begun != begun
+        self.has_groups = bool(lenders) or self._groups_begun != begun
         growing = self.groups.requests(lenders, active, access)
         for waiter in waiters.values():
             waiter.apply(access)

@@ -58,7 +58,7 @@ from icefarm.control.scheduling.explanations import foreign_request
 from icefarm.control.scheduling.fair_queue import QueuedRequest
 from icefarm.control.sessions.limits import FarmLimits
 from icefarm.control.sessions.tracker import Sessions
-from icefarm.control.telemetry.events import Event
+from icefarm.control.telemetry.events import Event, ReservationsStarted
 from icefarm.errors import Busy, TimedOut, Unavailable
 from icefarm.text.durations import in_words
 
@@ -94,14 +94,16 @@ class WaitingQueue:
     def __attrs_post_init__(self) -> None:
         self._walks = Coalesced("the queue", self._walk, self._tasks)
 
-    def heard(self, _: Event) -> None:
+    def heard(self, event: Event) -> None:
         """Something changed about boards or reservations: see who can be served now."""
+        if isinstance(event, ReservationsStarted) and any(record.wanted is not None for record in event.records):
+            self.line.group_began()
         self.poke()
 
     @property
     def busy(self) -> bool:
         """Whether somebody waits, or boards may change hands."""
-        return bool(self.line.waiters) or self.line.groups.exist
+        return bool(self.line.waiters) or self.line.has_groups
 
     def records(self) -> list[QueueRecord]:
         """Return those that wait, the next one first."""

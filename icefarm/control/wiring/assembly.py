@@ -297,7 +297,7 @@ def _subscribe(parts: Parts) -> None:
     hear(parts.expiry, *_RESERVATIONS)
     # Before the queue, which asks it for the use of accounts.
     hear(parts.shares, ReservationsEnded)
-    hear(parts.groups, ReservationsStarted, ReservationsEnded)
+    hear(parts.groups, ReservationsEnded)
     hear(parts.queue, *_RESERVATIONS, BoardsAvailable, AccessChanged, LimitsChanged)
     hear(parts.pools, WorkerIntroduced, WorkerLost, ReservationsStarted, ReservationsEnded)
     hear(parts.drain, WorkerChanged, ReservationsEnded)

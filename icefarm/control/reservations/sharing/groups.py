@@ -84,10 +84,6 @@ class Groups:
     clock: Clock
     #: Seconds of a reservation that its client says nothing about.
     seconds: float
-    #: There may be a group; the queue finds out.
-    exist: bool = True
-    #: The number of events about reservations that began.
-    begun: int = 0
     #: By the id of the reservation.
     _asked: dict[str, _Asked] = Factory(dict)
     #: Boards that did not get ready, and until when they are avoided.
@@ -98,14 +94,10 @@ class Groups:
     _tasks: Tasks = Factory(Tasks)
 
     def heard(self, event: Event) -> None:
-        """Reservations began or ended."""
-        match event:
-            case ReservationsStarted(records):
-                if any(record.wanted is not None for record in records):
-                    self.exist, self.begun = True, self.begun + 1
-            case ReservationsEnded(records):
-                for record in records:
-                    self._forget(record.id)
+        """Reservations ended: their boards are not asked for any more."""
+        if isinstance(event, ReservationsEnded):
+            for record in event.records:
+                self._forget(record.id)
 
     def stop(self) -> None:
         """Ask for nothing more."""
