@@ -1,4 +1,4 @@
-import { type Signal, useSignal } from "@preact/signals";
+import { type Signal, signal, useSignal } from "@preact/signals";
 import { Component, createRef } from "preact";
 import uPlot from "uplot";
 
@@ -30,6 +30,15 @@ const TIME_SPACE = 72;
 const BESIDE = 14;
 /** Plots with this key show the same moment under the pointer. */
 const SYNC = "page";
+/** Samples of which so few are drawn as points: a line needs two. */
+const FEW = 3;
+/** Pixels; what is narrower is a click. */
+const LEAST_SELECTION = 5;
+const NO_SELECTION = { left: 0, width: 0, top: 0, height: 0 };
+const PRIMARY = 1;
+
+/** The reader drags over a plot. All plots stay as they are meanwhile: a selection is a part of what is seen. */
+const dragging = signal(false);
 
 export interface PlotProps {
   readonly title: string;
@@ -148,14 +157,39 @@ interface DrawingProps extends PlotProps {
 class Drawing extends Component<DrawingProps> {
   private readonly place = createRef<HTMLDivElement>();
   private readonly scheme = window.matchMedia(DARK);
-  private readonly rebuild = () => this.build();
   private plot: uPlot | null = null;
+  /** What the plot was built with; an empty text before that. */
+  private built = "";
+  /** It was to be drawn while the reader dragged. */
+  private isLate = false;
+  /** The drag began on this plot. */
+  private isPressed = false;
   private readonly fit = new ResizeObserver(() => this.plot?.setSize({ width: this.width(), height: HEIGHT }));
+  private readonly recolor = () => {
+    this.built = "";
+    this.draw();
+  };
+  private readonly press = (event: MouseEvent) => {
+    if (event.button !== 0) return;
+    this.isPressed = true;
+    dragging.value = true;
+    window.addEventListener("mouseup", this.follow);
+    window.addEventListener("mousemove", this.follow);
+  };
+  /** The button may have come up where the page does not hear of it. */
+  private readonly follow = ({ buttons }: MouseEvent) => {
+    if ((buttons & PRIMARY) === 0) this.release();
+  };
+  private ignore = () => {};
 
   override componentDidMount(): void {
     this.build();
-    this.scheme.addEventListener("change", this.rebuild);
+    this.scheme.addEventListener("change", this.recolor);
+    this.place.current?.addEventListener("mousedown", this.press);
     if (this.place.current !== null) this.fit.observe(this.place.current);
+    this.ignore = dragging.subscribe((isDragging) => {
+      if (!isDragging && this.isLate) this.draw();
+    });
   }
 
   override shouldComponentUpdate(next: DrawingProps): boolean {
@@ -164,15 +198,32 @@ class Drawing extends Component<DrawingProps> {
     return moved || valuesDiffer(next.series, this.props.series);
   }
 
-  override componentDidUpdate(before: DrawingProps): void {
-    if (before.times.length < 3 || labelsOf(before.series) !== labelsOf(this.props.series)) this.build();
-    else this.plot?.setData(this.data() as uPlot.AlignedData);
+  override componentDidUpdate(): void {
+    this.draw();
   }
 
   override componentWillUnmount(): void {
-    this.scheme.removeEventListener("change", this.rebuild);
+    this.ignore();
+    this.release();
+    this.scheme.removeEventListener("change", this.recolor);
     this.fit.disconnect();
     this.plot?.destroy();
+  }
+
+  private release(): void {
+    if (!this.isPressed) return;
+    window.removeEventListener("mouseup", this.follow);
+    window.removeEventListener("mousemove", this.follow);
+    this.isPressed = false;
+    dragging.value = false;
+  }
+
+  /** Show what the properties say now, after a drag. */
+  private draw(): void {
+    this.isLate = dragging.peek();
+    if (this.isLate) return;
+    if (this.built === looksOf(this.props.series)) this.plot?.setData(this.data() as uPlot.AlignedData);
+    else this.build();
   }
 
   private width(): number {
@@ -199,7 +250,7 @@ class Drawing extends Component<DrawingProps> {
     if (this.place.current === null) return;
     const style = getComputedStyle(document.documentElement);
     const color = (name: string) => style.getPropertyValue(`--${name}`).trim();
-    const { series, isStacked = false, whole = false, joined = false, times } = this.props;
+    const { series, isStacked = false, whole = false, joined = false } = this.props;
     const drawn = isStacked ? [...series].reverse() : series;
     const axis = {
       stroke: color("quiet"),
@@ -229,26 +280,27 @@ class Drawing extends Component<DrawingProps> {
           width: isStacked ? 1 : 2,
           spanGaps: joined,
           ...(isStacked ? { fill: color(each.color) } : {}),
-          points: { show: times.length < 3 },
+          points: { show: (plot: uPlot) => plot.data[0].length < FEW },
         })),
       ],
       hooks: { setCursor: [(plot) => this.pointed(plot)], setSelect: [(plot) => this.selected(plot)] },
     };
     this.plot = new uPlot(options, this.data() as uPlot.AlignedData, this.place.current);
+    this.built = looksOf(series);
     this.props.canvas.value = this.place.current.querySelector("canvas");
   }
 
-  private pointed({ cursor }: uPlot): void {
-    const time = cursor.idx === null || cursor.idx === undefined ? undefined : this.props.times[cursor.idx];
+  private pointed({ cursor, data }: uPlot): void {
+    const time = cursor.idx === null || cursor.idx === undefined ? undefined : data[0][cursor.idx];
     this.props.hovered.value = (cursor.left ?? -1) < 0 || time === undefined ? null : time;
   }
 
   private selected(plot: uPlot): void {
     const { left, width } = plot.select;
-    // The selections of the other plots follow this one's; one of them is enough.
-    if (width < 5 || !plot.root.matches(":hover")) return;
-    this.props.zoom([plot.posToVal(left, "x"), plot.posToVal(left + width, "x")]);
-    plot.setSelect({ left: 0, width: 0, top: 0, height: 0 }, false);
+    const span: Span = [plot.posToVal(left, "x"), plot.posToVal(left + width, "x")];
+    plot.setSelect(NO_SELECTION, false);
+    // The selections of the other plots follow this one's.
+    if (this.isPressed && width >= LEAST_SELECTION) this.props.zoom(span);
   }
 
   override render({ label }: DrawingProps) {
@@ -260,7 +312,8 @@ function valuesDiffer(some: readonly Series[], others: readonly Series[]): boole
   return some.length !== others.length || some.some((one, index) => one.values !== others[index]?.values);
 }
 
-function labelsOf(series: readonly Series[]): string {
+/** What a plot is built with: the rest of it changes as it is. */
+function looksOf(series: readonly Series[]): string {
   return JSON.stringify(series.map(({ label, color }) => [label, color]));
 }
 

@@ -18,11 +18,14 @@ import { Plot, type PlotProps, ZoomOut } from "../../src/views/plot.tsx";
 const TIMES = [0, 60, 120];
 const settled = () => new Promise((resolve) => setImmediate(resolve));
 
+/** Draws the plot with other properties. */
+type Change = (props: Partial<PlotProps>) => Promise<void>;
+
 /** Draw a plot, look at it, and take it away. */
-async function drawn(props: Partial<PlotProps>, look: (root: HTMLElement) => unknown): Promise<void> {
+async function drawn(props: Partial<PlotProps>, look: (root: HTMLElement, change: Change) => unknown): Promise<void> {
   const root = document.createElement("div");
   document.body.append(root);
-  const whole: PlotProps = {
+  let whole: PlotProps = {
     title: "Load",
     unit: "ms",
     times: TIMES,
@@ -30,14 +33,16 @@ async function drawn(props: Partial<PlotProps>, look: (root: HTMLElement) => unk
     span: [0, 120],
     hovered: signal<number | null>(null),
     zoom: () => {},
-    ...props,
   };
-  try {
-    await act(async () => {
+  const change: Change = (changed) =>
+    act(async () => {
+      whole = { ...whole, ...changed };
       render(<Plot {...whole} />, root);
       await settled();
     });
-    await look(root);
+  try {
+    await change(props);
+    await look(root, change);
   } finally {
     render(null, root);
     root.remove();
@@ -179,4 +184,110 @@ test("a zoom can be left, where there is one", async () => {
   assert.equal(zoomed.value, null);
   assert.ok(root.querySelector("button") === null);
   render(null, root);
+});
+
+const canvas = (root: HTMLElement) => root.querySelector("canvas");
+
+/** What a reader does with the button down, over the canvas of a plot; `meanwhile` happens in the middle of it. */
+async function drag(
+  root: HTMLElement,
+  meanwhile: () => unknown = () => {},
+  ends: () => unknown = () => fireEvent.mouseUp(document, { clientX: 300, buttons: 0 }),
+): Promise<void> {
+  const over = () => root.querySelector(".u-over") as Element;
+  fireEvent.mouseDown(over(), { clientX: 100, buttons: 1 });
+  fireEvent.mouseMove(over(), { clientX: 200, movementX: 100, buttons: 1 });
+  await meanwhile();
+  fireEvent.mouseMove(over(), { clientX: 300, movementX: 100, buttons: 1 });
+  await act(async () => {
+    await ends();
+    await settled();
+  });
+}
+
+/** Three samples more. */
+const LATER: Partial<PlotProps> = {
+  times: [0, 60, 120, 180, 240, 300],
+  series: [{ label: "load", values: [1, 2, 3, 4, 5, 6], color: "accent" }],
+  span: [0, 300],
+};
+
+/** The span that a drag chooses, and what is chosen if this happens meanwhile. */
+async function chosen(props: Partial<PlotProps>, meanwhile?: (change: Change) => unknown): Promise<Span[]> {
+  const spans: Span[] = [];
+  await drawn({ zoom: (span) => spans.push(span), ...props }, (root, change) => drag(root, () => meanwhile?.(change)));
+  return spans;
+}
+
+for (const [what, first] of [
+  ["many samples", {}],
+  ["the first sample", { times: [0], series: [{ label: "load", values: [1], color: "accent" }] }],
+  ["no sample", { times: [], series: [{ label: "load", values: [], color: "accent" }] }],
+] as const) {
+  test(`samples that come during a drag over ${what} change nothing of what it chooses`, async () => {
+    const [alone, ...none] = await chosen(first);
+    assert.ok(alone !== undefined && alone[1] > alone[0] + 10);
+    assert.deepEqual(none, []);
+    assert.deepEqual(await chosen(first, (change) => change(LATER)), [alone]);
+  });
+}
+
+test("a line that comes during a drag is drawn at its end", () =>
+  drawn({}, async (root, change) => {
+    const before = canvas(root);
+    await drag(root, async () => {
+      await change({ series: [...(LATER.series ?? []), { label: "other", values: [1, 2, 3], color: "testing" }] });
+      assert.ok(canvas(root) === before);
+    });
+    assert.ok(canvas(root) !== before);
+  }));
+
+test("samples are drawn without another canvas, however few there were", () =>
+  drawn({ times: [], series: [{ label: "load", values: [], color: "accent" }] }, async (root, change) => {
+    const before = canvas(root);
+    await change({ times: [0], series: [{ label: "load", values: [1], color: "accent" }] });
+    await change(LATER);
+    assert.ok(canvas(root) === before);
+  }));
+
+test("a drag that ends out of sight of the page is over when the pointer is back", () =>
+  drawn({}, async (root, change) => {
+    const before = canvas(root);
+    await drag(
+      root,
+      () => change({ series: [{ label: "other", values: [1, 2, 3], color: "testing" }] }),
+      () => fireEvent.mouseMove(document.body, { buttons: 0 }),
+    );
+    assert.ok(canvas(root) !== before);
+  }));
+
+test("a click chooses nothing, and a drag leaves no selection behind on any plot", async () => {
+  const spans: Span[] = [];
+  const zoom = (span: Span) => spans.push(span);
+  await drawn({ zoom }, (one) =>
+    drawn({ zoom }, async (other) => {
+      await drag(one);
+      assert.equal(spans.length, 1);
+      for (const root of [one, other]) {
+        assert.equal(root.querySelector<HTMLElement>(".u-select")?.style.width, "0px");
+      }
+      const over = one.querySelector(".u-over") as Element;
+      fireEvent.mouseDown(over, { clientX: 100, buttons: 1 });
+      fireEvent.mouseUp(document, { clientX: 100, buttons: 0 });
+      assert.equal(spans.length, 1);
+    }),
+  );
+});
+
+test("the moment under the pointer is one that is drawn, whatever came during a drag", () => {
+  const hovered = signal<number | null>(null);
+  return drawn({ hovered }, (root, change) =>
+    drag(root, async () => {
+      const before = hovered.value;
+      assert.notEqual(before, null);
+      await change({ times: [1000, 1060, 1120], span: [1000, 1120] });
+      fireEvent.mouseMove(root.querySelector(".u-over") as Element, { clientX: 201, movementX: 1, buttons: 1 });
+      assert.equal(hovered.value, before);
+    }),
+  );
 });
