@@ -5,6 +5,11 @@ While a test or a fixture waits for a Deferred (as a coroutine, or in pytest-twi
 which logs the error and goes on, so that the test would wait forever.  Here the limit also cancels what is waited for,
 so that a coroutine cleans up, and ends the wait.
 
+While a test waits for a browser, what runs is the event loop of Playwright, in a greenlet of its own.  An error that is
+raised there ends one of the loop's callbacks instead of the test: the loop logs it, or loses a message of the browser,
+and every later test waits in vain.  So here the error is raised in the greenlet that waits.  Playwright itself raises
+errors where it was started, in a fixture; so tests of the browser are called where fixtures are, not in the reactor.
+
 The reactor notices by SIGCHLD that a child process has ended.  A test that takes that from it, as asyncio's
 ``add_signal_handler`` does, fails: later tests would wait in vain for the end of their processes.
 """
@@ -27,12 +32,14 @@ from twisted.internet.process import reapAllProcesses
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
-#: Seconds after its limit in which a test cleans up; then its wait ends in any case.
+#: Seconds after its limit in which a test cleans up; then its wait ends in any case.  Its fixtures get as many.
 GRACE = 60.0
 #: Seconds after a limit that passes between two phases of a test.
 SOON = 0.1
 
 _SETTINGS = pytest.StashKey[Any]()
+#: That the limit of a test has passed.
+_LATE = pytest.StashKey[bool]()
 #: A test may put another one in its place.
 _setitimer = signal.setitimer
 
@@ -94,8 +101,8 @@ class _Wait:
 
 #: The wait that the reactor runs for now.
 _wait: _Wait | None = None
-#: Whether a test is set up, called or torn down, and would fail by an error.
-_in_phase = False
+#: The greenlet in which a test is set up, called or torn down, and would fail by an error.
+_in_phase: Any = None
 
 
 def _blockon(deferred: Deferred[Any]) -> Any:
@@ -128,14 +135,21 @@ def pytest_timeout_set_timer(item: pytest.Item, settings: Any) -> bool | None:
 
     def expire(*_: object) -> None:
         __tracebackhide__ = True
-        if not _in_phase:
-            # pytest itself would fail.
+        running = greenlet.getcurrent()
+        in_reactor = running is pytest_twisted._instances.gr_twisted
+        in_loop = not in_reactor and running.parent is _in_phase
+        if _in_phase is None or not (in_reactor or in_loop or running is _in_phase):
+            # pytest itself would fail, or a callback of Playwright that runs in a greenlet of its own.
             _setitimer(signal.ITIMER_REAL, SOON, GRACE)
             return
-        in_reactor = greenlet.getcurrent() is pytest_twisted._instances.gr_twisted
+        item.stash[_LATE] = True
         try:
             pytest_timeout.timeout_sigalrm(item, settings)
         except pytest.fail.Exception as error:
+            if in_loop:
+                # Returns when the loop is to go on.
+                _in_phase.throw(error)
+                return
             if in_reactor and _wait is not None:
                 _wait.end(error)
             # pytest-twisted calls tests in the reactor.  If it runs none, it logs this and goes on.
@@ -186,11 +200,11 @@ _signals: _Signals | None = None
 def _phase(name: str) -> Iterator[None]:
     global _in_phase
     with _signals_kept(name):
-        _in_phase = True
+        _in_phase = greenlet.getcurrent()
         try:
             yield
         finally:
-            _in_phase = False
+            _in_phase = None
 
 
 @contextmanager
@@ -218,6 +232,15 @@ def _signals_kept(phase: str) -> Iterator[None]:
         )
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Call a test of the browser outside the reactor: what waits there for Playwright would never end at its limit."""
+    if pyfuncitem.get_closest_marker("browser") is None:
+        return None
+    pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames})
+    return True
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_setup() -> Iterator[None]:
     with _phase("setup"):
@@ -235,6 +258,8 @@ def pytest_runtest_teardown(item: pytest.Item) -> Iterator[None]:
     """Give the teardown a limit of its own: a test that failed has none left, and fixtures of a session end here."""
     settings = item.stash.get(_SETTINGS, None)
     if settings is not None:
+        if item.stash.get(_LATE, False):
+            settings = settings._replace(timeout=min(settings.timeout, GRACE))
         item.ihook.pytest_timeout_set_timer(item=item, settings=settings)
     with _phase("teardown"):
         return (yield)

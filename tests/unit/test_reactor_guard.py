@@ -1,4 +1,6 @@
-"""Tests of tests: one that waits for Twisted in vain ends at its limit, and none takes signals from the reactor."""
+"""Tests of tests: one that waits for Twisted, or for a browser, in vain ends at its limit, and none takes signals from
+the reactor.
+"""
 
 from __future__ import annotations
 
@@ -83,6 +85,66 @@ def test_fails_before_the_session_hangs(session):
     time.sleep(50)
 """
 
+BROWSING = """
+import socket
+import time
+import pytest
+from playwright.sync_api import sync_playwright
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(0.5, func_only=True)]
+patient = pytest.mark.timeout(20)
+silent = socket.create_server(("127.0.0.1", 0))
+ADDRESS = "http://127.0.0.1:%d" % silent.getsockname()[1]
+
+@pytest.fixture(scope="session")
+def playwright():
+    with sync_playwright() as started:
+        yield started
+
+@pytest.fixture
+def requests(playwright):
+    made = playwright.request.new_context()
+    yield made
+    made.dispose()
+
+def work_beyond_the_limit(*_):
+    end = time.monotonic() + 0.8
+    while time.monotonic() < end:
+        pass
+
+@patient
+def test_begins(requests):
+    pass
+
+def test_waits(requests):
+    requests.get(ADDRESS, timeout=1000)
+
+@patient
+def test_comes_after_a_wait(requests):
+    requests.storage_state()
+
+def test_waits_while_the_loop_works(requests):
+    requests._loop.call_later(0.1, work_beyond_the_limit)
+    requests.get(ADDRESS, timeout=1000)
+
+@patient
+def test_comes_after_work(requests):
+    requests.storage_state()
+
+def test_waits_while_a_message_is_read(requests, monkeypatch):
+    connection = requests._impl_obj._connection
+    real = connection.dispatch
+    def dispatch(message):
+        work_beyond_the_limit()
+        real(message)
+    monkeypatch.setattr(connection, "dispatch", dispatch)
+    requests.storage_state()
+
+@patient
+def test_comes_after_a_message(requests):
+    requests.storage_state()
+"""
+
 THIEVES = """
 import asyncio
 import signal
@@ -150,6 +212,13 @@ def test_a_test_that_hangs_in_a_wait_ends_at_its_limit_and_the_next_one_runs(tmp
     assert re.search(r"^> +time\.sleep\(50\)$", output, re.MULTILINE)
     # Where the coroutine waited.
     assert re.search(r"^> +await Deferred\(\)$", output, re.MULTILINE)
+
+
+def test_a_test_that_waits_for_a_browser_ends_at_its_limit_and_the_next_ones_have_the_browser(tmp_path: Path) -> None:
+    found, output = outcomes(BROWSING, tmp_path)
+    tests = ("begins", "waits", "comes_after_a_wait", "waits_while_the_loop_works", "comes_after_work")
+    tests += ("waits_while_a_message_is_read", "comes_after_a_message")
+    assert found == {name: ["FAILED" if name.startswith("waits") else "PASSED"] for name in tests}, output
 
 
 def test_a_test_that_takes_signals_from_the_reactor_fails_and_the_next_one_hears_of_its_process(
