@@ -49,6 +49,7 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 class SignIn:
     """How to sign in.  ``named``: the user chose the name; it was not generated."""
 
+    #: One, or several with commas between.
     url: str
     name: str
     named: bool = False
@@ -62,11 +63,14 @@ class SignIn:
 
     @property
     def where(self) -> RouterUrl:
-        """Where the farm is.  Raises `InvalidArgument` for an invalid URL."""
-        # Imported on demand: help needs none of it.
-        from icefarm.wamp.url import parse_url
+        """Where the farm is: of several URLs, the first at which somebody listens.
 
-        return parse_url(self.url, None if self.ca_file is None else str(self.ca_file))
+        Raises `InvalidArgument` for an invalid URL.
+        """
+        # Imported on demand: help needs none of it.
+        from icefarm.wamp.url import farm_urls, first_in_reach, parse_url
+
+        return parse_url(first_in_reach(farm_urls(self.url)), None if self.ca_file is None else str(self.ca_file))
 
     @property
     def as_operator(self) -> SignIn:
@@ -179,7 +183,13 @@ _ACCESS_OPTIONS = (
     ),
     ca_file_option,
     token_file_option,
-    click.option("--url", envvar="ICEFARM_URL", default=DEFAULT_URL, show_default=True, help="The farm (ICEFARM_URL)."),
+    click.option(
+        "--url",
+        envvar="ICEFARM_URL",
+        default=DEFAULT_URL,
+        show_default=True,
+        help="The farm; of several URLs with commas between, the first that answers (ICEFARM_URL).",
+    ),
 )
 
 _NAME_OPTION = click.option(

@@ -6,6 +6,7 @@ methods are their verbs (`icefarm.client.api.facade`), with these names, argumen
 
 from __future__ import annotations
 
+import os
 import random as random_module
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from datetime import UTC, datetime
@@ -40,7 +41,7 @@ from icefarm.contract import (
 from icefarm.errors import IcefarmError, InvalidArgument
 from icefarm.system.local_routers import sockets_beside
 from icefarm.wamp.credentials import Credentials, Tickets
-from icefarm.wamp.url import parse_url
+from icefarm.wamp.url import INSECURE, farm_urls, parse_url
 
 if TYPE_CHECKING:
     # They import Twisted, which takes half a second: a session imports them, and `import icefarm.client` does not.
@@ -105,6 +106,7 @@ class ClientSession(FarmQuestions, OperatorOrders):
     """
 
     clock: Clock
+    #: The farm's; several, separated by commas, if it has several routers.
     url: str
     credentials: Credentials
     make_link: MakeLink
@@ -131,7 +133,8 @@ class ClientSession(FarmQuestions, OperatorOrders):
         who = self.credentials
         if not valid_name(who.authid):
             raise InvalidArgument(f"{who.authid!r} is not a valid name: {NAME_RULE}")
-        self._link = FarmLink(self.clock, self.url, who, self.make_link, self.random, self.patience, self.tickets)
+        urls = farm_urls(self.url)
+        self._link = FarmLink(self.clock, urls, who, self.make_link, self.random, self.patience, self.tickets)
         self.boards = BoardCalls(self.clock, self._link)
         self._link.listener = self._reservations = ClientReservations(self.clock, self._link, self.boards)
         self._run_reporter = RunReporter(self.clock, self._link)
@@ -144,6 +147,11 @@ class ClientSession(FarmQuestions, OperatorOrders):
         Before the first sign-in, the name that it asks for.
         """
         return self._link.identity
+
+    @property
+    def url_in_use(self) -> str:
+        """Of several URLs, the one at which it is, or tries to be."""
+        return self._link.url
 
     @property
     def serials(self) -> list[str]:
@@ -405,18 +413,25 @@ def connect(
 ) -> ClientSession:
     """Make a session with the farm at ``url`` on a Twisted reactor; `ClientSession.start` signs it in.
 
+    ``url`` may be several URLs, separated by commas: the first that answers is used.
     ``ca_file``: a PEM file with the certificates to trust; None: those that the system trusts.
     ``login``: the file of a sign-in at the lab's issuer, whose tokens are used and refreshed.
-    Raises `InvalidArgument` if the URL or the name is not valid.
+    Raises `InvalidArgument` if a URL or the name is not valid.
     """
-    parse_url(url, ca_file)
+    from icefarm.wamp.link import check_way
+
+    for each in farm_urls(url):
+        where = parse_url(each, ca_file)
+        if token or login is not None:
+            check_way(where, each, os.environ.get(INSECURE))
     credentials = Credentials(name, role, uuid4().hex, token, follows=True)
     tickets = None if login is None else _tickets(reactor, login, ca_file)
+    ways = {router: way for each in farm_urls(url) for router, way in sockets_beside(each).items()}
     return ClientSession(
         reactor,
         url,
         credentials,
-        partial(_link, reactor, sockets_beside(url), ca_file, tickets),
+        partial(_link, reactor, ways, ca_file, tickets),
         patience or Patience(),
         tickets=tickets,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from attrs import frozen
@@ -16,7 +16,7 @@ from icefarm.doctor.sign_in_probe import SignedIn
 from icefarm.errors import IcefarmError, InvalidArgument, NotAuthorized, TimedOut, TransportError
 from icefarm.farm.paths import DataDirectory
 from icefarm.farm.postgres.programs import OLDEST
-from icefarm.wamp.url import RouterUrl, parse_url
+from icefarm.wamp.url import RouterUrl, farm_urls, parse_url
 from icefarm.worker.flash.images import DEFAULT, NoImage, images_in
 
 __all__ = ["FarmUnderCheck", "database", "images", "router"]
@@ -44,7 +44,7 @@ _AWAY = (
 class FarmUnderCheck:
     """The user's options about the farm."""
 
-    #: Where the router is; None: not checked.
+    #: Where the router is, or several of them with commas between; None: not checked.
     url: str | None = None
     token: str | None = None
     #: PEM file with the certificates that are trusted; None: those that the system trusts.
@@ -158,7 +158,18 @@ def router(machine: Machine, farm: FarmUnderCheck) -> Iterator[Finding]:
     if farm.url is None:
         return
     try:
-        where = parse_url(farm.url, farm.ca_file)
+        urls = farm_urls(farm.url)
+    except InvalidArgument as error:
+        yield wrong(str(error), "see --url")
+        return
+    for url in urls:
+        yield from _router(machine, farm, url, urls)
+
+
+def _router(machine: Machine, farm: FarmUnderCheck, url: str, urls: Collection[str]) -> Iterator[Finding]:
+    """Check one of the URLs that the user gave."""
+    try:
+        where = parse_url(url, farm.ca_file)
     except InvalidArgument as error:
         yield wrong(str(error), "see --url and --ca-file")
         return
@@ -167,24 +178,25 @@ def router(machine: Machine, farm: FarmUnderCheck) -> Iterator[Finding]:
     except (OSError, UnicodeError) as error:
         why = getattr(error, "strerror", None) or error
         yield wrong(
-            f"nobody listens at {farm.url} ({why})",
+            f"nobody listens at {url} ({why})",
             "is the farm up, is its URL right, and is there no firewall in between?",
         )
         return
-    yield ok(f"something listens at {farm.url}")
+    yield ok(f"something listens at {url}")
     if farm.ca_file is not None and not where.tls:
-        yield odd(f"{farm.url} has no TLS, so {farm.ca_file} is not used", "write https://, if the farm has TLS")
+        yield odd(f"{url} has no TLS, so {farm.ca_file} is not used", "write https://, if the farm has TLS")
     try:
-        signed_in = machine.sign_in(farm.url, farm.token or "", farm.ca_file)
+        signed_in = machine.sign_in(url, farm.token or "", farm.ca_file)
     except IcefarmError as error:
         yield from _not_signed_in(error, where)
         return
     yield _in_between(where)
     yield ok("the farm accepts the sign-in, and answers")
-    yield from _bounds(farm.url, signed_in)
+    yield from _bounds(url, signed_in)
     yield from _versions(signed_in.versions)
-    for url in signed_in.others:
-        yield from _other_router(machine, farm, url)
+    for other in signed_in.others:
+        if other not in urls:
+            yield from _other_router(machine, farm, other)
 
 
 def _other_router(machine: Machine, farm: FarmUnderCheck, url: str) -> Iterator[Finding]:

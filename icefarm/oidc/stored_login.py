@@ -13,7 +13,7 @@ from icefarm.errors import NotAuthorized
 from icefarm.oidc.jwt_text import lifetime_of
 from icefarm.system.files import write_whole
 from icefarm.text.outside_json import parse_json
-from icefarm.wamp.url import parse_url
+from icefarm.wamp.url import farm_urls, parse_url
 
 __all__ = ["StoredLogin", "login_path", "stored_login"]
 
@@ -67,6 +67,6 @@ def login_path(url: str, environment: Mapping[str, str]) -> Path:
 
 
 def stored_login(url: str, environment: Mapping[str, str]) -> Path | None:
-    """Return the file of the sign-in at a farm, if there is one."""
-    path = login_path(url, environment)
-    return path if path.is_file() else None
+    """Return the file of the sign-in at a farm, if there is one; of several URLs, of the first that has one."""
+    paths = (login_path(each, environment) for each in farm_urls(url))
+    return next((path for path in paths if path.is_file()), None)

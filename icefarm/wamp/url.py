@@ -5,7 +5,10 @@ The command line and scripts read URLs before they need Twisted, so nothing here
 
 from __future__ import annotations
 
+import re
 import socket
+from collections.abc import Sequence
+from contextlib import suppress
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
@@ -14,7 +17,7 @@ from attrs import evolve, frozen
 from icefarm.errors import InvalidArgument
 from icefarm.text.public_url import SOCKET_PATH, socket_url
 
-__all__ = ["DEFAULT_URL", "INSECURE", "RouterUrl", "is_loopback", "parse_url"]
+__all__ = ["DEFAULT_URL", "INSECURE", "RouterUrl", "farm_urls", "first_in_reach", "is_loopback", "parse_url"]
 
 #: The farm of a client that names none: the one on this host.
 DEFAULT_URL = "http://127.0.0.1:8080"
@@ -22,6 +25,8 @@ DEFAULT_URL = "http://127.0.0.1:8080"
 INSECURE = "ICEFARM_INSECURE"
 #: Seconds for a router's port to accept a connection, when that is all we ask.
 REACH_LIMIT = 5.0
+#: Between two URLs; a comma within the path of a Unix socket is not followed by another one.
+_BETWEEN = re.compile(r"\s*,\s*(?=[a-z]+:)")
 
 _SCHEMES = {
     # scheme: (transport, TLS, port when the URL names none)
@@ -74,6 +79,29 @@ def is_loopback(host: str) -> bool:
         return host == "localhost" or host.endswith(".localhost")
     mapped = getattr(address, "ipv4_mapped", None)
     return bool((mapped or address).is_loopback)
+
+
+def farm_urls(text: str) -> tuple[str, ...]:
+    """Return the URLs of a farm, which are separated by commas; `parse_url` reads each.
+
+    Raises `InvalidArgument` if one is incomplete.
+    """
+    found = tuple(_BETWEEN.split(text.strip()))
+    for url in found:
+        if not url or ("," in url and not url.startswith("unix:")):
+            raise InvalidArgument(
+                f"{text!r} is not a list of URLs; write each in full: http://ONE:8080,http://TWO:8080"
+            )
+    return found
+
+
+def first_in_reach(urls: Sequence[str]) -> str:
+    """Return the first URL at which somebody listens, else the last one.  Blocks, unless there is only one."""
+    for url in urls[:-1]:
+        with suppress(OSError, UnicodeError, OverflowError):
+            parse_url(url).reach()
+            return url
+    return urls[-1]
 
 
 def parse_url(text: str, ca_file: str | None = None) -> RouterUrl:

@@ -5,6 +5,7 @@ It is started as docs/operations.md says; tests/unit/test_control_options.py rea
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -22,6 +23,7 @@ from icefarm.contract import Role
 from icefarm.errors import NotAuthorized
 from icefarm.farm.paths import DataDirectory
 from icefarm.testing.processes.farm_process import FarmProcess
+from icefarm.testing.processes.router import free_port
 
 pytestmark = pytest.mark.integration
 
@@ -72,6 +74,17 @@ def test_a_client_at_either_router_evaluates_on_boards_of_both(farm: FarmProcess
         assert {record.router for record in boards.reservations} == {None, urls[1 - first]}
         assert client._subject._link.router_urls == set(urls)
         assert workers_of(boards.evaluate([SQUARE] * 16)) == {"w", "w/w-2"}
+
+
+def test_a_client_starts_at_the_first_of_its_urls_at_which_a_router_answers(farm: FarmProcess, urls: list[str]) -> None:
+    both, ticket = f"http://127.0.0.1:{free_port()},{urls[1]}", token(farm, "fay")
+    with Farm(both, name="fay", token=ticket) as client, client.reserve(4) as boards:
+        assert client.url == urls[1]
+        assert workers_of(boards.evaluate([SQUARE] * 8)) == {"w", "w/w-2"}
+    command = forked.icefarm("evaluate", str(SQUARE), "-o", "json")
+    environment = {**os.environ, "ICEFARM_URL": both, "ICEFARM_TOKEN": ticket}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert (done.returncode, json.loads(done.stdout)["error"]) == (0, None), done.stderr
 
 
 def test_a_client_that_calls_a_board_at_the_wrong_router_is_led_to_the_right_one(

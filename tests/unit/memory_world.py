@@ -165,6 +165,8 @@ class ClientProcess:
     faults: list[Any]
     #: The farm's routers, by URL.
     routers: dict[str, MemoryRouter]
+    #: The farm's, as it was given it.
+    url: str
     session: ClientSession = field(init=False)
     process: MemoryProcess = field(init=False)
     life: MortalClock = field(init=False)
@@ -185,7 +187,7 @@ class ClientProcess:
         self.doing.clear()
 
         self.process = MemoryProcess(self.router, self.life, self.routers)
-        self.session = self.process.client(self.name, instance=instance, patience=PATIENCE)
+        self.session = self.process.client(self.name, instance=instance, patience=PATIENCE, url=self.url)
         self._do("sign in", self._sign_in(), self._refused)
 
     async def _sign_in(self) -> None:
@@ -398,9 +400,9 @@ class MemoryWorld:
             if not worker.runs:
                 worker.start()
 
-    def new_client(self, name: str) -> ClientProcess:
+    def new_client(self, name: str, url: str = "memory:") -> ClientProcess:
         """Start one more client, which nothing has happened to."""
-        client = ClientProcess(self.clock, self.router, name, len(self.clients), self.faults, self.farm.routers)
+        client = ClientProcess(self.clock, self.router, name, len(self.clients), self.faults, self.farm.routers, url)
         self.clients.append(client)
         client.start()
         return client

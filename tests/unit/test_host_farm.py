@@ -150,6 +150,15 @@ def test_the_farms_other_routers_are_tried_as_well(host: Host) -> None:
     assert result.exit_code == 1
 
 
+def test_of_several_urls_each_is_checked_once(host: Host) -> None:
+    second = "https://farm.example:8081"
+    host.routers = {URL: SignedIn(others=(second,)), second: SignedIn(others=(URL,))}
+    result = host.doctor("--url", f"{URL},{second}")
+    assert (result.exit_code, [url for url, _, _ in host.signed_in]) == (0, [URL, second])
+    wrong = host.doctor("--url", f"{URL},farm.example")
+    assert (wrong.exit_code, "is not a list of URLs" in wrong.output) == (1, True)
+
+
 def test_the_farm_is_asked_with_token_and_certificates_as_a_worker_would(host: Host, tmp_path: Path) -> None:
     (tmp_path / "token").write_text("secret\n")
     certificate = issue(tmp_path, "farm.example").certificate_file

@@ -320,6 +320,22 @@ def test_a_client_whose_router_stays_away_asks_control_at_another(world: MemoryW
     assert evaluate(world, ada, records, 4) == {C}
 
 
+def test_a_client_that_starts_while_its_first_router_is_away_signs_in_at_the_next_that_it_was_given(
+    world: MemoryWorld,
+) -> None:
+    world.farm.routers[ONE].stop()
+    world.pass_time(ROUTER_PATIENCE + 1.0)
+    bob = world.new_client("bob", f"{ONE},{TWO}")
+    world.pass_time(1.0)
+    assert "bob" in names_at(world, TWO)
+    assert evaluate(world, bob, reserve(world, bob, 1), 4) == {C}
+    world.farm.routers[ONE].start()
+    world.pass_time(20.0)
+    records = reserve(world, bob, 2)
+    assert {record.serial: record.router for record in records.values()} == {A: ONE, B: ONE}
+    assert evaluate(world, bob, records, 4) == {A, B}
+
+
 def test_a_client_whose_router_stays_away_hears_at_another_that_its_board_is_gone(world: MemoryWorld) -> None:
     (ada,) = world.clients
     reserve(world, ada, 1, where=f"serial={C}", seconds=60.0, keep=False)

@@ -33,8 +33,10 @@ def login(url: str, ca_file: Path | None) -> None:
     """
     from icefarm.client.api.process_engine import engine
     from icefarm.oidc.stored_login import login_path
+    from icefarm.wamp.url import farm_urls, first_in_reach
 
     log_quietly()
+    url = first_in_reach(farm_urls(url))
     path, trusted = login_path(url, os.environ), None if ca_file is None else str(ca_file)
     _sign_in(url, trusted).write(path)
     try:
@@ -53,11 +55,11 @@ def logout(url: str, ca_file: Path | None) -> None:
     from icefarm.client.api.process_engine import engine
     from icefarm.oidc.device_flow import revoke
     from icefarm.oidc.http import HttpClient
-    from icefarm.oidc.stored_login import StoredLogin, login_path
+    from icefarm.oidc.stored_login import StoredLogin, stored_login
 
     log_quietly()
-    path = login_path(url, os.environ)
-    if not path.is_file():
+    path = stored_login(url, os.environ)
+    if path is None:
         click.echo(f"you are not signed in at {url}")
         return
     kept = None

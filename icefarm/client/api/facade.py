@@ -48,6 +48,8 @@ class FarmFace(VerbAdapter):
     ) -> None:
         """Sign in at ``url`` (else ICEFARM_URL, else http://127.0.0.1:8080): here, or on entering the block.
 
+        Of a farm with several routers, ``url`` may have the URLs of several, with commas between: the first that
+        answers is used, and each has ``connect_timeout`` seconds.
         ``name`` is unique among connected clients (else ICEFARM_NAME, else made from the user's and the host's);
         ``token`` (else ICEFARM_TOKEN, else that of ``icefarm login``) is needed if the farm requires one, or for
         ``role="operator"``.
@@ -128,7 +130,8 @@ class FarmFace(VerbAdapter):
 
     @property
     def url(self) -> str:
-        return self._subject.url
+        """The farm's URL; of several, the one in use."""
+        return self._subject.url_in_use
 
     @checked
     def holds(self, serial: str, reservation: str) -> bool:

@@ -89,11 +89,12 @@ class FarmLink:
     A client talks to control over its first link.  Where the farm has several routers, its boards are reached over
     links to their routers (`at`), which send heartbeats as well, so that a dead one is noticed.  While the first link
     is lost, another one does its work: calls of control, events, the answers to heartbeats.  A client that has no other
-    link then signs in at another router.
+    link then signs in at another router.  A client that knows no other router tries the next one of its URLs.
     """
 
     clock: Clock
-    url: str
+    #: Of these, it uses the first that answers (as libpq does of several hosts).
+    urls: Sequence[str]
     credentials: Credentials
     make_link: MakeLink
     random: Callable[[], float]
@@ -103,6 +104,8 @@ class FarmLink:
     listener: LinkListener | None = field(init=False, default=None)
     #: Topics beside the client's own, and their handlers; read when a session begins.
     topics: dict[str, EventHandler] = Factory(dict)
+    #: The URL in use.
+    url: str = field(init=False, default=Factory(lambda self: self.urls[0], takes_self=True))
     bus: Bus | None = field(init=False, default=None)
     #: What the farm called it last.
     identity: str = field(init=False, default=Factory(lambda self: self.credentials.authid, takes_self=True))
@@ -120,7 +123,11 @@ class FarmLink:
     #: Why there will be no further session.
     _over: IcefarmError | None = field(init=False, default=None)
     _signed_in_once: bool = field(init=False, default=False)
-    _last_refusal: IcefarmError | None = field(init=False, default=None)
+    #: Since when there has been no session, and why there is none at each URL.
+    _away_since: float = field(init=False, default=0.0)
+    _refusals: dict[str, IcefarmError] = field(init=False, factory=dict)
+    #: Ends the attempt at one of several URLs, or begins that at the next one.
+    _turn: Any = field(init=False, default=None)
     _waiting: list[Deferred[Bus]] = field(init=False, factory=list)
     #: What waits for a session at any router; on the first link.
     _waiting_anywhere: list[Deferred[Bus]] = field(init=False, factory=list)
@@ -131,16 +138,56 @@ class FarmLink:
 
     async def start(self) -> None:
         """Sign in.  Raises `NotAuthorized`, `NameInUse`, or `LinkLost` if no farm answers in time."""
+        self._away_since = self.clock.seconds()
         self._begin()
         try:
-            await self.session(self.patience.connect)
+            await self.session(self.patience.connect * len(self.urls))
         except (IcefarmError, CancelledError):
             await self.stop()
             raise
 
     def _begin(self) -> None:
         self._link = self.make_link(self.url, self.credentials, self._joined, self._refused)
+        # Before the link may fail.
+        self._limit_turn()
         self._link.startService()
+
+    # ------------------------------------------------------------------------------------------- one of several URLs
+
+    @property
+    def _takes_turns(self) -> bool:
+        """Whether the next URL is tried when one does not answer; a client that knows its farm's routers uses those."""
+        return len(self.urls) > 1 and len(self.router_urls) <= 1
+
+    def _limit_turn(self) -> None:
+        self._stop_turn()
+        if self._takes_turns:
+            self._turn = self.clock.callLater(self.patience.connect, self._turn_over)
+
+    def _turn_over(self) -> None:
+        text = f"nobody answers at {self.url}: there was no session within {self.patience.connect:g} s"
+        self._refusals[self.url] = LinkLost(text)
+        self._plan_next()
+
+    def _plan_next(self) -> None:
+        """Go on to the next URL: at once, and after a pause once all have had their turn."""
+        self._stop_turn()
+        pause = 0.0
+        if self.url == self.urls[-1]:
+            pause = retry_pause(self.clock.seconds() - self._away_since, self.random(), RETRY_LONGEST)
+        self._turn = self.clock.callLater(pause, self._try_next)
+
+    def _try_next(self) -> None:
+        link = self._link
+        if link is not None:
+            maybeDeferred(link.stopService).addErrback(self._stop_failed)
+        self.url = self.urls[(self.urls.index(self.url) + 1) % len(self.urls)]
+        self._begin()
+
+    def _stop_turn(self) -> None:
+        if self._turn is not None and self._turn.active():
+            self._turn.cancel()
+        self._turn = None
 
     def at(self, router: str | None) -> FarmLink:
         """Return the link to a router by its URL; None: this one.  It signs in by itself.
@@ -155,7 +202,7 @@ class FarmLink:
         if link is None or (link.is_over and not link.is_misled):
             link = FarmLink(
                 self.clock,
-                router,
+                (router,),
                 self.credentials,
                 self.make_link,
                 self.random,
@@ -253,7 +300,7 @@ class FarmLink:
         try:
             return await self._next_session(limit, anywhere=anywhere)
         except TimeoutError:
-            raise LinkLost(self._nobody(), url=self.url, reason=self._why()) from None
+            raise LinkLost(self._nobody(), url=",".join(self.urls), reason=self._why()) from None
 
     async def news(self, limit: float) -> None:
         """Wait until a session begins at any router, at most so many seconds.  Raises why there will be none."""
@@ -274,16 +321,20 @@ class FarmLink:
                     waiters.remove(waiting)
 
     def _why(self) -> str | None:
-        if self._last_refusal is None:
-            return None
-        return self._last_refusal.message.removeprefix(f"nobody answers at {self.url}: ").rstrip(".")
+        reasons = {
+            url: error.message.removeprefix(f"nobody answers at {url}: ").rstrip(".")
+            for url, error in self._refusals.items()
+        }
+        if len(self.urls) == 1:
+            return reasons.get(self.url)
+        return "; ".join(f"{url}: {reason}" for url, reason in reasons.items()) or None
 
     def _nobody(self) -> str:
         why = self._why()
         reason = "" if why is None else f" ({why})"
         return (
-            f"no farm answers at {self.url}{reason}. Is one running? Start one on this machine with: icefarm up; "
-            "or choose another one with ICEFARM_URL or the url argument."
+            f"no farm answers at {' or '.join(self.urls)}{reason}. Is one running? "
+            "Start one on this machine with: icefarm up; or choose another one with ICEFARM_URL or the url argument."
         )
 
     async def _joined(self, bus: Bus) -> None:
@@ -295,7 +346,9 @@ class FarmLink:
         bus.on_lost(lambda reason: self._lost(bus, reason))
         if self._signed_in_once:
             self._log.info("connected to {url} again", url=self.url)
-        self._signed_in_once, self._last_refusal = True, None
+        self._signed_in_once = True
+        self._refusals.clear()
+        self._stop_turn()
         self.bus, self.identity = bus, bus.authid
         self.router_url, self.router_urls = bus.router_url, bus.router_urls
         double = self._others.pop(bus.router_url, None)
@@ -340,11 +393,13 @@ class FarmLink:
         self._log.failure("leaving a router failed", failure)
 
     def _refused(self, error: IcefarmError) -> bool:
-        self._last_refusal = error
+        self._refusals[self.url] = error
         # A URL or a certificate that worked before may work again; one that never did needs a person.
         first = isinstance(error, Untrusted | WrongProtocol) and not self._signed_in_once
         if not (first or isinstance(error, _FINAL)):
-            return True
+            if self._takes_turns:
+                self._plan_next()
+            return not self._takes_turns
         if self._signed_in_once:
             # Otherwise the caller that signs in gets it as an exception.
             self._log.error("{url} refuses {name!r}: {error}", url=self.url, name=self.credentials.authid, error=error)
@@ -354,6 +409,7 @@ class FarmLink:
     def _end(self, error: IcefarmError) -> None:
         if self._over is None:
             self._over = error
+        self._stop_turn()
         waiting, self._waiting = [*self._waiting, *self._waiting_anywhere], []
         self._waiting_anywhere = []
         for deferred in waiting:
@@ -361,9 +417,10 @@ class FarmLink:
 
     def _lost(self, bus: Bus, reason: str) -> None:
         if self.bus is bus:
-            self.bus = None
+            self.bus, self._away_since = None, self.clock.seconds()
             self._stop_beating()
             if self._over is None:
+                self._limit_turn()
                 self._log.warn("lost {url}, trying again: {reason}", url=self.url, reason=reason)
             self.first._plan_look()
 

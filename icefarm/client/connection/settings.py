@@ -17,7 +17,7 @@ from icefarm.contract import NAME_RULE, Role, normal_name, valid_name
 from icefarm.errors import InvalidArgument
 from icefarm.oidc.stored_login import stored_login
 from icefarm.text.legacy_names import CLIENT_NAMES, translate_legacy_env
-from icefarm.wamp.url import DEFAULT_URL, parse_url
+from icefarm.wamp.url import DEFAULT_URL, farm_urls, parse_url
 
 __all__ = ["ClientSettings"]
 
@@ -41,6 +41,7 @@ def _own_name() -> str:
 class ClientSettings:
     """How to sign in."""
 
+    #: One, or several with commas between.
     url: str
     name: str
     role: Role
@@ -75,7 +76,8 @@ class ClientSettings:
             _say_once(note)
         url = url or there.get("ICEFARM_URL") or DEFAULT_URL
         ca_file = ca_file or there.get("ICEFARM_CA_FILE") or None
-        parse_url(url, ca_file)
+        for each in farm_urls(url):
+            parse_url(each, ca_file)
         name = (there.get("ICEFARM_NAME") or _own_name()) if name is None else name
         name = normal_name(name)
         if not valid_name(name):

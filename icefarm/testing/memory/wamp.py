@@ -672,7 +672,7 @@ class MemoryLink(Service):
         except IcefarmError as error:
             if self._knocking is not None:
                 self._knocking.drop("refused")
-            if isinstance(error, LinkLost) or self.refused(error):
+            if self.refused(error):
                 self._later()
             return
         finally:

@@ -23,7 +23,6 @@ from icefarm.cli.ui.records.tables import Column, Output, Rows, Shape
 from icefarm.cli.ui.terminal.console import Screen
 from icefarm.cli.verb import farm_of, opened_screen, show
 from icefarm.errors import InvalidArgument, UnknownDevice
-from icefarm.wamp.url import parse_url
 
 __all__ = ["board", "logs", "open_", "status"]
 
@@ -211,11 +210,11 @@ def _follow(access: SignIn, only: str | None, rows: Rows, screen: Screen) -> Non
         return
 
 
-def page_of(url: str) -> str:
+def page_of(access: SignIn) -> str:
     """Return the address of the farm's page.  Raises `InvalidArgument` if it has none."""
-    address = web_address(parse_url(url))
+    address = web_address(access.where)
     if address is None:
-        raise InvalidArgument(f"a Unix socket has no page: name the farm by http:// with --url, not {url}")
+        raise InvalidArgument(f"a Unix socket has no page: name the farm by http:// with --url, not {access.url}")
     return f"{address}/"
 
 
@@ -223,7 +222,7 @@ def page_of(url: str) -> str:
 @with_access()
 def open_(access: SignIn) -> None:
     """Open the dashboard in a browser, and print its address."""
-    page = page_of(access.url)
+    page = page_of(access)
     click.echo(page)
     if click.launch(page, wait=True) != 0:
         click.echo("icefarm: there is no browser to open it with", err=True)
