@@ -14,9 +14,10 @@ from twisted.internet.defer import CancelledError, Deferred
 from icefarm.contract import DeviceStatus, Role
 from icefarm.control.http.api import ApiRequest, HttpApi
 from icefarm.control.http.auth import Asker, local_address
+from icefarm.control.http.endpoints.boards import Reserve
+from icefarm.control.http.endpoints.endpoint import MAX_BODY, read
 from icefarm.control.http.errors import ApiAnswer, refused, status_of
 from icefarm.control.http.routes import ENDPOINTS
-from icefarm.control.http.schemas import MAX_BODY, Reserve, read
 from icefarm.control.http.waiting import BLOCKED, FORGOTTEN, UNREAD
 from icefarm.control.sessions.sign_in.authenticator import SignInPolicy
 from icefarm.control.sessions.sign_in.tokens import token_hash

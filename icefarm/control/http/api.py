@@ -15,10 +15,12 @@ from icefarm.bus import Caller
 from icefarm.contract import to_wire
 from icefarm.control.http.auth import Asker, HttpIdentity
 from icefarm.control.http.downloads import Download, download
+from icefarm.control.http.endpoints.archive import ResultsQuery, RunFileQuery
+from icefarm.control.http.endpoints.boards import Waiting
+from icefarm.control.http.endpoints.endpoint import MAX_BODY, Endpoint, read
 from icefarm.control.http.errors import ApiAnswer, Refusal, refused
 from icefarm.control.http.openapi import description
-from icefarm.control.http.routes import BASE, DESCRIPTION, ENDPOINTS, SIGN_IN, Endpoint, find_endpoint
-from icefarm.control.http.schemas import MAX_BODY, Body, ResultsQuery, RunFileQuery, Waiting, read
+from icefarm.control.http.routes import BASE, DESCRIPTION, ENDPOINTS, SIGN_IN, find_endpoint
 from icefarm.control.http.waiting import Perform, WaitingRequests
 from icefarm.control.sessions.sign_in.authenticator import SignInPolicy
 from icefarm.errors import IcefarmError
@@ -90,17 +92,17 @@ class HttpApi:
             return refused(without_echo(error, (request.path, dict(request.query), _texts_of(request.body))))
 
     async def _serve(self, endpoint: Endpoint, request: ApiRequest, chosen: Mapping[str, str]) -> Any:
-        asked: Body = read(_content(endpoint, request, chosen), endpoint.body)
+        asked = read(_content(endpoint, request, chosen), endpoint.body)
         name = getattr(asked, "name", None)
         caller = await self.identity.caller(request.asker, name, reading=endpoint.reading, operating=endpoint.operating)
         if isinstance(asked, ResultsQuery):
             return await self._download(caller, endpoint, asked)
         if isinstance(asked, RunFileQuery):
             return await self._run_file(caller, endpoint, asked)
-        return endpoint.answer(await self._carry_out(caller, endpoint.procedure, endpoint.arguments(asked)))
+        return endpoint.answer(await self._carry_out(caller, endpoint.procedure, asked.arguments()))
 
     async def _download(self, caller: Caller, endpoint: Endpoint, asked: ResultsQuery) -> Download:
-        arguments = endpoint.arguments(asked)
+        arguments = asked.arguments()
 
         async def ask(after: str | None, form: str) -> Mapping[str, Any]:
             chosen = {**arguments, "format": form, **({} if after is None else {"after": after})}
@@ -110,7 +112,7 @@ class HttpApi:
         return await download(asked.format, ask, _in_thread)
 
     async def _run_file(self, caller: Caller, endpoint: Endpoint, asked: RunFileQuery) -> Download:
-        arguments = endpoint.arguments(asked)
+        arguments = asked.arguments()
 
         async def ask(after: str | None) -> Mapping[str, Any]:
             page: Mapping[str, Any] = await self.perform(caller, endpoint.procedure, {**arguments, "after": after})

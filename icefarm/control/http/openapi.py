@@ -22,9 +22,10 @@ from icefarm.contract import (
     UsageRecord,
 )
 from icefarm.control.http.downloads import FORMATS
+from icefarm.control.http.endpoints.boards import Waiting
+from icefarm.control.http.endpoints.endpoint import Endpoint
 from icefarm.control.http.errors import status_of
-from icefarm.control.http.routes import BASE, DESCRIPTION, ENDPOINTS, Endpoint
-from icefarm.control.http.schemas import Waiting
+from icefarm.control.http.routes import BASE, DESCRIPTION, ENDPOINTS
 from icefarm.errors import IcefarmError, NotAuthorized
 from icefarm.runs.package import MEDIA_TYPE
 

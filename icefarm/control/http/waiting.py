@@ -25,7 +25,7 @@ from icefarm.bus import Caller
 from icefarm.concurrency.clock import Clock
 from icefarm.concurrency.deferreds import Tasks
 from icefarm.contract import to_wire
-from icefarm.control.http.schemas import Waiting
+from icefarm.control.http.endpoints.boards import Waiting
 from icefarm.control.storage.interface import Store
 from icefarm.errors import IcefarmError, ReservationEnded, TimedOut, Unavailable
 
