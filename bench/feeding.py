@@ -208,7 +208,7 @@ def measure_feed(directory: Path, rate: float, seconds: float, say: Callable[[st
         finally:
             own.run(feeder.stop)
         used = {party: cpu / feeder.fed * 1e6 for party, cpu in after.cpu_since(before).items()}
-        lost = feeder.recorder.sender.lost + feeder.recorder.spool.dropped
+        lost = feeder.recorder.sender.writer.lost + feeder.recorder.spool.dropped
         grown = (after.of["control"].rss - before.of["control"].rss) / 1e6
         return FeedFigures(rate, seconds, feeder.fed, archived, lost, looks, used, grown)
 

@@ -69,5 +69,6 @@ def test_an_evaluation_is_written_to_the_spool_only_where_farm_and_client_want_i
     rows = ReservationRows(recorder, RECORD.id)
     rows.keep("e1", Note(archive=wanted), MEASURED)
     rows.keep("e2", Note(archive=wanted), Failure(DeviceFailed("the board was silent")))
+    recorder.flush()
     batch = recorder.spool.batch()
     assert (0 if batch is None else batch.count) == (2 if on and wanted else 0)

@@ -42,6 +42,7 @@ class Worker:
     spool: MemorySpool = Factory(MemorySpool)
     #: A batch on its way to control, which may arrive at any time, also from a session that is gone.
     sent: Batch | None = None
+    recorder: Recorder = field(init=False)
     evaluations: Evaluations = field(init=False)
     measuring: dict[str, Deferred[Any]] = field(init=False)
 
@@ -51,8 +52,9 @@ class Worker:
     def start(self) -> None:
         """Start, and start again: only the spool is as it was."""
         self.measuring = {}
+        self.recorder = Recorder(self.clock, self.spool, on=True)
         stamp = {"serial": self.record.serial, "kind": "counter", "options": {}}
-        rows = ReservationRows(Recorder(self.clock, self.spool, on=True), self.record.id, stamp)
+        rows = ReservationRows(self.recorder, self.record.id, stamp)
         self.evaluations = Evaluations(self, rows)
 
     def evaluated(self, error: BaseException | None) -> None:
@@ -67,7 +69,18 @@ class Worker:
                 "value": value, "attempt": attempt, "ended_at": self.clock.seconds(),
             }  # fmt: skip
 
-        return self.evaluations.once(evaluation_id, "content", evaluate, Note("ga-7", attempt=attempt))
+        answer = self.evaluations.once(evaluation_id, "content", evaluate, Note("ga-7", attempt=attempt))
+        return answer.addBoth(self._leaves)
+
+    def _leaves(self, answer: Any) -> Any:
+        """What has gathered is written before any answer leaves."""
+        self.recorder.flush()
+        return answer
+
+    def batch(self) -> Batch | None:
+        """Return what is sent to control."""
+        self.recorder.flush()
+        return self.spool.batch()
 
     def measure(self, evaluation_id: str, error: IcefarmError | None = None) -> None:
         measured = self.measuring.pop(evaluation_id, None)
@@ -149,7 +162,7 @@ class Model:
             case "crash":
                 self.crash(worker)
             case "send":
-                worker.sent = worker.spool.batch()
+                worker.sent = worker.batch()
             case "commit":
                 self.commit(worker.sent, worker)
             case "acknowledge" if worker.sent is not None:
@@ -175,7 +188,7 @@ class Model:
                 evaluation.worker.measure(evaluation.id)
         for worker in self.workers.values():
             self.commit(worker.sent, worker)
-            while (batch := worker.spool.batch()) is not None:
+            while (batch := worker.batch()) is not None:
                 self.commit(batch, worker)
                 worker.spool.acknowledge(batch)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
-from attrs import Factory, define, frozen
+from attrs import Factory, define, field, frozen
 from hypothesis import given
 from hypothesis import strategies as st
 from test_client_session import World, await_now
@@ -23,6 +23,9 @@ from icefarm.client.evaluation.worker_lists import Alone, WorkerLists, lists_of
 from icefarm.client.session import RunPlan
 from icefarm.contract import LIST_BYTES, LIST_MOST, Assignment, ReservationRecord, Role, as_asked, device_procedure
 from icefarm.errors import InternalError, InvalidArgument, LinkLost, TimedOut
+from icefarm.worker.archive.recorder import Recorder
+from icefarm.worker.archive.rows import Note
+from icefarm.worker.archive.spool import Batch
 from icefarm.worker.control_link.board_calls import KEPT_FOR, BoardDoor, EvaluationLists
 from icefarm.worker.reservation.collector import LONGEST, MANY, SPARE, Collector, patience
 
@@ -332,6 +335,36 @@ def test_a_result_waits_for_others_while_its_own_board_has_work_left() -> None:
     busy.finish()
     clock.advance(0)
     assert [each["call"] for each in answers[0]["results"]] == [0, 1]
+
+
+@define(eq=False)
+class Archiving(Slow):
+    """A board whose measurements are archived."""
+
+    recorder: Recorder = field(kw_only=True)
+
+    async def evaluate(self, caller: Caller, arguments: dict[str, Any]) -> Any:
+        measured = await super().evaluate(caller, arguments)
+        self.recorder.gather("r1", Note(), {**measured, "evaluation_id": str(arguments["evaluation_id"])})
+        return measured
+
+
+def test_rows_of_results_that_leave_together_are_written_together_and_before_they_leave() -> None:
+    clock, recorder = Clock(), Recorder(Clock())
+    board = Archiving(recorder=recorder)
+    lists = EvaluationLists(clock, {"A": board}, recorder=recorder)
+    many = [{"call": call, "serial": "A", "evaluation_id": f"e{call}"} for call in range(2)]
+
+    async def handled() -> Batch | None:
+        await lists.handle(Caller("alice", 1, "client"), (many,), {})
+        return recorder.spool.batch()
+
+    written = run(handled())
+    board.finish()
+    assert recorder.spool.batch() is None
+    board.finish()
+    clock.advance(0)
+    assert [batch and batch.count for batch in written] == [2]
 
 
 def test_a_result_with_no_other_one_in_progress_leaves_without_a_turn_of_the_reactor() -> None:

@@ -11,6 +11,8 @@ from test_device import BITSTREAM, SERIAL, Shelf, gathered
 from icefarm.bus import Caller
 from icefarm.contract import Assignment, DeviceStatus, Role, device_procedure
 from icefarm.errors import DeviceFailed, IcefarmError, InvalidArgument, NotYours, ReservationEnded, Withdrawn
+from icefarm.worker.archive.recorder import Recorder
+from icefarm.worker.archive.rows import Note
 from icefarm.worker.control_link.board_calls import BoardProcedures, EvaluationLists
 from icefarm.worker.control_link.settling import Settling
 
@@ -233,6 +235,17 @@ def test_a_call_names_its_own_reservation_of_the_board(
     procedures = BoardProcedures.of(shelf.device, settling, EvaluationLists(shelf.clock))
     answer = gathered(procedures.handle(caller, device_procedure(SERIAL, "ping"), (reservation,), {}))
     assert [type(each) for each in answer] == [dict if error is None else error]
+
+
+@pytest.mark.parametrize("reservation", ["of ada", "of nobody"])
+def test_what_was_measured_is_written_before_the_answer_of_any_call_leaves(reservation: str) -> None:
+    shelf = SharedShelf("ada")
+    settling, recorder = Settling(shelf.clock), Recorder(shelf.clock)
+    settling.done()
+    procedures = BoardProcedures.of(shelf.device, settling, EvaluationLists(shelf.clock, recorder=recorder))
+    recorder.gather("of ada", Note(), {"evaluation_id": "e1", "value": 7})
+    gathered(procedures.handle(Caller("ada", 1, Role.CLIENT), device_procedure(SERIAL, "ping"), (reservation,), {}))
+    assert recorder.spool.waiting > 0
 
 
 def test_what_one_withdraws_is_not_carried_out_and_the_others_go_on_under_the_same_ids() -> None:

@@ -15,7 +15,9 @@ from twisted.internet.task import Clock
 from icefarm.errors import Busy
 from icefarm.system.files import Locked
 from icefarm.worker.archive.recorder import GATHER, SOON, Recorder
+from icefarm.worker.archive.rows import MAX_ROW, Note
 from icefarm.worker.archive.spool import BATCH_BYTES, BATCH_ROWS, Batch, FileSpool, MemorySpool, Spool
+from icefarm.worker.archive.writer import MOST_GATHERED
 
 LIMIT = 1 << 20
 
@@ -85,6 +87,28 @@ def test_a_file_that_is_dropped_while_its_batch_is_on_its_way_is_not_acknowledge
     left = drained(spool)
     assert left == rows[-len(left) :]
     assert len(left) + spool.dropped == 61
+
+
+def test_rows_that_are_written_together_count_and_come_out_one_by_one(tmp_path: Path) -> None:
+    for spool in (FileSpool.open(tmp_path, 10_000, 1000), MemorySpool(10_000)):
+        rows = [f"{number:0100}".encode() for number in range(300)]
+        for place in range(0, 300, 3):
+            spool.append(b"\n".join(rows[place : place + 3]))
+        batch = spool.batch()
+        assert batch is not None
+        assert batch.count == len(rows_of(batch))
+        assert drained(spool) == rows[spool.dropped :]
+        assert 0 < spool.dropped < 300
+
+
+def test_a_batch_has_at_most_so_many_rows_whatever_was_written_together(spool: Spool) -> None:
+    together = b"\n".join([b"row"] * 64)
+    for _ in range(BATCH_ROWS // 64 + 1):
+        spool.append(together)
+    batch = spool.batch()
+    assert batch is not None
+    assert BATCH_ROWS - 64 < batch.count <= BATCH_ROWS
+    assert len(rows_of(batch)) == batch.count
 
 
 def test_what_a_killed_worker_left_is_there_at_the_next_start(tmp_path: Path) -> None:
@@ -255,7 +279,7 @@ def test_where_no_rows_are_sent_reservations_that_rest_are_not_remembered(attach
         sender.attach(Control())
     else:
         # Left by an earlier control, which kept an archive.
-        sender.spool.append(b"row")
+        sender.writer.spool.append(b"row")
     for number in range(10):
         sender.rest(number)
     assert not sender._resting
@@ -352,6 +376,49 @@ def test_rows_of_a_lost_session_go_to_the_next_one() -> None:
     recorder.sender.attach(second)
     clock.advance(GATHER)
     assert second.got == [b"row"]
+
+
+MEASURED = {"evaluation_id": "e1", "serial": "A", "kind": "counter", "options": {}, "value": 7, "ended_at": 1.0}
+
+
+def test_measurements_gather_until_an_answer_leaves_and_are_sent_also_where_none_leaves() -> None:
+    clock, control = Clock(), Control()
+    recorder = Recorder(clock, on=True)
+    recorder.sender.attach(control)
+    for _ in range(2):
+        recorder.gather("r1", Note(), MEASURED)
+    assert recorder.spool.waiting == 0
+    recorder.flush()
+    written = recorder.spool.waiting
+    assert written > 0
+    recorder.gather("r1", Note(), MEASURED)
+    assert recorder.spool.waiting == written
+    clock.advance(GATHER)
+    assert len(control.got) == 3
+
+
+def test_very_many_measurements_are_written_before_any_answer() -> None:
+    recorder = Recorder(Clock(), on=True)
+    for _ in range(MOST_GATHERED + 1):
+        recorder.gather("r1", Note(), MEASURED)
+    batch = recorder.spool.batch()
+    assert (0 if batch is None else batch.count) == MOST_GATHERED
+
+
+def test_a_worker_that_stops_writes_what_has_gathered(tmp_path: Path) -> None:
+    recorder = Recorder(Clock(), FileSpool.open(tmp_path, LIMIT), on=True)
+    recorder.gather("r1", Note(), MEASURED)
+    recorder.stop()
+    assert len(drained(FileSpool.open(tmp_path, LIMIT))) == 1
+
+
+def test_long_rows_that_gather_come_out_of_the_spool_whole(tmp_path: Path) -> None:
+    recorder = Recorder(Clock(), FileSpool.open(tmp_path, 32 * MAX_ROW), on=True)
+    for _ in range(10):
+        recorder.gather("r1", Note(), {**MEASURED, "value": "x" * (MAX_ROW - 500)})
+    recorder.flush()
+    assert len(drained(recorder.spool)) == 10
+    assert recorder.spool.dropped == 0
 
 
 def test_a_full_disk_costs_rows_and_is_told_but_disturbs_nothing(

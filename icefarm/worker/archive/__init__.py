@@ -4,12 +4,13 @@ Theory of operation
 ===================
 ::
 
-    evaluation ends --> Recorder.keep --> Spool.append --> the client is answered
-                                             |
-                          Sender: Spool.batch --> control's `archive` --> Spool.acknowledge
+    evaluation ends --> Recorder.gather --> Recorder.flush --> Spool.append --> the client is answered
+                                                                  |
+                                               Sender: Spool.batch --> control's `archive` --> Spool.acknowledge
 
-A row is in the kernel (or, without a directory, in memory) before its client has the answer.  Control acknowledges a
-batch when PostgreSQL has committed it.  A batch without an acknowledgement is sent again; control stores each row once.
+What leaves together is written together: `icefarm.worker.control_link.board_calls` flushes before each answer.  A row
+is in the kernel (or, without a directory, in memory) before its client has the answer.  Control acknowledges a batch
+when PostgreSQL has committed it.  A batch without an acknowledgement is sent again; control stores each row once.
 
 What always holds:
 

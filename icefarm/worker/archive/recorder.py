@@ -1,7 +1,7 @@
 """Keeps the outcome of each evaluation for the archive, before its client is answered, and sends it to control.
 
-The recorder writes rows to the spool; its sender gives control what is there, one batch at a time, until control
-acknowledges it.
+The recorder gathers measurements, and writes their rows to the spool before an answer leaves; its sender gives control
+what is there, one batch at a time, until control acknowledges it.
 """
 
 from __future__ import annotations
@@ -15,15 +15,13 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from icefarm.concurrency.rate_limit import RateLimit
 from icefarm.errors import IcefarmError, UnknownBitstream
-from icefarm.worker.archive.rows import Note, failure_row, measurement_row
+from icefarm.worker.archive.rows import Note, failure_row
 from icefarm.worker.archive.spool import BATCH_BYTES, Batch, MemorySpool, Spool
+from icefarm.worker.archive.writer import RowWriter
 
 __all__ = ["GATHER", "SOON", "ArchiveLink", "Recorder", "ReservationRows", "Sender"]
 
-#: Seconds between warnings.
-WARNING = 60.0
 #: Seconds for which rows gather: a batch costs control and PostgreSQL as much by itself as a hundred rows do.
 GATHER = 2.0
 #: Seconds for which a reservation has nothing in progress until rows are sent: its client is likely to read the archive
@@ -45,9 +43,7 @@ class Sender:
     """Empties the spool."""
 
     _clock: Any
-    spool: Spool
-    #: Rows that could not be written to the spool.
-    lost: int = 0
+    writer: RowWriter
     _link: ArchiveLink | None = None
     _timer: Any = None
     _sending: Deferred[Any] | None = None
@@ -79,7 +75,7 @@ class Sender:
 
     def rest(self, reservation: Hashable) -> None:
         """A reservation has nothing in progress: send its rows without waiting for others if that lasts."""
-        if self._link is None or not self.spool.waiting:
+        if self._link is None or not self.writer.waiting:
             # Nothing would end the rest, such as on a farm that keeps no measurements.
             return
         now = self._clock.seconds()
@@ -119,15 +115,17 @@ class Sender:
 
         Rows that arrive meanwhile gather again: of a busy farm, a batch would have a handful of rows otherwise.
         """
-        while (link := self._link) is not None and (batch := self.spool.batch()) is not None:
+        self.writer.flush()
+        spool = self.writer.spool
+        while (link := self._link) is not None and (batch := spool.batch()) is not None:
             try:
-                await link.send_rows(batch, self.spool, self.lost)
+                await link.send_rows(batch, spool, self.writer.lost)
             except IcefarmError as error:
                 self._refused(error)
                 return False
-            self.spool.acknowledge(batch)
+            spool.acknowledge(batch)
             self._pause, self._trouble = AGAIN_FIRST, None
-            if self.spool.waiting < BATCH_BYTES:
+            if spool.waiting < BATCH_BYTES:
                 break
         return True
 
@@ -148,7 +146,7 @@ class Sender:
         if not all_stored:
             self._timer = self._clock.callLater(self._pause, self._begin)
             self._pause = min(2 * self._pause, AGAIN_LONGEST)
-        elif self.spool.waiting:
+        elif self.writer.waiting:
             self.poke()
 
 
@@ -160,37 +158,35 @@ class Recorder:
     spool: Spool = Factory(MemorySpool)
     #: Whether control keeps an archive; it says so in its answer to the hello.
     on: bool = False
+    _writer: RowWriter = field(init=False)
     sender: Sender = field(init=False)
-    _dropped: int = 0
-    _warnings: RateLimit = Factory(lambda: RateLimit(1, WARNING))
-    _log: Logger = Factory(partial(Logger, namespace="icefarm.worker"))
+
+    @_writer.default
+    def _make_writer(self) -> RowWriter:
+        return RowWriter(self.clock, self.spool)
 
     @sender.default
     def _make_sender(self) -> Sender:
-        return Sender(self.clock, self.spool)
+        return Sender(self.clock, self._writer)
 
     def write(self, row: bytes) -> None:
-        """Write a row to the spool."""
-        try:
-            self.spool.append(row)
-        except OSError as error:
-            self.sender.lost += 1
-            if self._warnings.passes(self.clock.seconds()):
-                self._log.warn(
-                    "measurements are not archived: the spool cannot be written ({error}); {lost} are lost so far",
-                    error=error, lost=self.sender.lost,
-                )  # fmt: skip
-            return
-        dropped = self.spool.dropped
-        if dropped != self._dropped and self._warnings.passes(self.clock.seconds()):
-            self._dropped = dropped
-            self._log.warn(
-                "the archive's spool is full: its oldest measurements are dropped, {dropped} so far", dropped=dropped
-            )
+        """Write a row to the spool, after those that have gathered."""
+        self._writer.flush()
+        self._writer.write([row])
         self.sender.poke()
+
+    def gather(self, reservation: str, note: Note, measured: Mapping[str, Any]) -> None:
+        """Take a measurement, whose row `flush` writes."""
+        if self._writer.gather(reservation, note, measured):
+            self.sender.poke()
+
+    def flush(self) -> None:
+        """Write the rows of what has gathered.  Call it before any answer leaves for a client."""
+        self._writer.flush()
 
     def stop(self) -> None:
         """Stop sending; the spool keeps its rows."""
+        self._writer.flush()
         self.sender.stop()
         self.spool.close()
 
@@ -209,12 +205,11 @@ class ReservationRows:
         """Keep what an evaluation gave: a measurement, or a Failure."""
         if not (self._recorder.on and note.archive):
             return
-        try:
-            row = self._row(evaluation_id, note, result)
-            if row is not None:
-                self._recorder.write(row)
-        except Exception:
-            self._log.failure("a measurement could not be archived")
+        if isinstance(result, Failure):
+            self._keep_failure(evaluation_id, note, result.value)
+        elif isinstance(result, dict) and "evaluation_id" in result and "ended_at" in result:
+            self._recorder.gather(self._reservation, note, result)
+        # A third-party kind may answer with anything; only measurements are archived.
 
     def lull(self) -> None:
         """Nothing is in progress: send the gathered rows soon, if that lasts."""
@@ -224,14 +219,11 @@ class ReservationRows:
         """Something is in progress again."""
         self._recorder.sender.resume(self)
 
-    def _row(self, evaluation_id: str, note: Note, result: Any) -> bytes | None:
-        if isinstance(result, Failure):
-            error = result.value
-            if isinstance(error, UnknownBitstream) or not isinstance(error, IcefarmError):
-                return None
-            now = self._recorder.clock.seconds()
-            return failure_row(self._reservation, note, evaluation_id, self.stamp, error, now)
-        if isinstance(result, dict) and "evaluation_id" in result and "ended_at" in result:
-            return measurement_row(self._reservation, note, result)
-        # A third-party kind may answer with anything; only measurements are archived.
-        return None
+    def _keep_failure(self, evaluation_id: str, note: Note, error: BaseException | None) -> None:
+        if isinstance(error, UnknownBitstream) or not isinstance(error, IcefarmError):
+            return
+        now = self._recorder.clock.seconds()
+        try:
+            self._recorder.write(failure_row(self._reservation, note, evaluation_id, self.stamp, error, now))
+        except Exception:
+            self._log.failure("a failure could not be archived")

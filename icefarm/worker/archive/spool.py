@@ -1,8 +1,8 @@
 """The spool: rows that control has not acknowledged yet, in files, or in memory without a directory.
 
-A directory has files ``NUMBER.spool``, the oldest first.  A file is a sequence of records: length and CRC-32 of the row
-(four bytes each, little-endian), and the row.  A worker that is killed while it writes leaves a torn record at the end
-of the last file; it is cut off at the next start.
+A directory has files ``NUMBER.spool``, the oldest first.  A file is a sequence of records: length and CRC-32 of the
+content (four bytes each, little-endian), and the content: the rows that were written together, one on each line.  A
+worker that is killed while it writes leaves a torn record at the end of the last file; it is cut off at the next start.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ import os
 import struct
 import zlib
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import count
 from pathlib import Path
 from typing import Protocol
 
@@ -20,12 +21,16 @@ from attrs import Factory, define, field, frozen
 from icefarm.system.files import FileLock, write_all
 from icefarm.worker.archive.rows import MAX_ROW
 
-__all__ = ["Batch", "FileSpool", "MemorySpool", "Spool"]
+__all__ = ["GROUP_BYTES", "Batch", "FileSpool", "MemorySpool", "Spool"]
 
 #: Bytes of a file; the oldest file is dropped when the spool is full.
 SEGMENT = 8 << 20
 #: Bytes and rows of a batch.
 BATCH_BYTES, BATCH_ROWS = 512 * 1024, 2000
+#: Bytes of rows that are added together, without the last one.
+GROUP_BYTES = 64 * 1024
+#: Bytes that are read at once: a batch, or the longest record.
+_READ = max(BATCH_BYTES, GROUP_BYTES + 2 * MAX_ROW)
 #: Bytes of a spool in memory.
 MEMORY = 16 << 20
 
@@ -54,8 +59,8 @@ class Spool(Protocol):
     def dropped(self) -> int:
         """Rows that were dropped because it was full, since it was opened."""
 
-    def append(self, row: bytes) -> None:
-        """Add a row.  Raises OSError if that is impossible."""
+    def append(self, rows: bytes) -> None:
+        """Add a row, or several, one on each line.  Raises OSError if that is impossible: then none is added."""
 
     def batch(self) -> Batch | None:
         """Return the oldest rows; None if there are none."""
@@ -68,15 +73,35 @@ class Spool(Protocol):
 
 
 def records(data: bytes) -> Iterator[tuple[bytes, int]]:
-    """Yield each whole record's row, and where the record ends.  It stops at one that is torn or damaged."""
+    """Yield each whole record's rows, and where the record ends.  It stops at one that is torn or damaged."""
     place = 0
     while place + _HEAD.size <= len(data):
         length, check = _HEAD.unpack_from(data, place)
-        row = data[place + _HEAD.size : place + _HEAD.size + length]
+        rows = data[place + _HEAD.size : place + _HEAD.size + length]
         place += _HEAD.size + length
-        if place > len(data) or zlib.crc32(row) != check:
+        if place > len(data) or zlib.crc32(rows) != check:
             return
-        yield row, place
+        yield rows, place
+
+
+def row_count(rows: bytes) -> int:
+    """Return how many rows a record has; no row has an end of a line in it."""
+    return rows.count(b"\n") + 1
+
+
+def _oldest(found: Iterable[tuple[bytes, int]], end: tuple[int, int]) -> Batch | None:
+    """Return a batch of the first of these records, each with the place after it; ``end`` is where they begin."""
+    some: list[bytes] = []
+    file, begin = end
+    place = begin
+    number = size = 0
+    for rows, after in found:
+        more = row_count(rows)
+        if some and (size + len(rows) > BATCH_BYTES or number + more > BATCH_ROWS):
+            break
+        some.append(rows)
+        number, size, place = number + more, size + len(rows), begin + after
+    return Batch(b"\n".join(some), number, (file, place)) if some else None
 
 
 @define
@@ -123,8 +148,8 @@ class FileSpool:
     def waiting(self) -> int:
         return self._bytes - self._begun
 
-    def append(self, row: bytes) -> None:
-        record = _HEAD.pack(len(row), zlib.crc32(row)) + row
+    def append(self, rows: bytes) -> None:
+        record = _HEAD.pack(len(rows), zlib.crc32(rows)) + rows
         last = self._segments[-1]
         if last.size and last.size + len(record) > self.segment_size:
             self._roll()
@@ -203,17 +228,8 @@ class FileSpool:
         """Return a batch of a file's rows; None if there are no more."""
         with segment.path.open("rb") as file:
             file.seek(self._begun)
-            data = file.read(min(max(BATCH_BYTES, MAX_ROW + _HEAD.size), segment.size - self._begun))
-        rows: list[bytes] = []
-        end = size = 0
-        for row, place in records(data):
-            if rows and (size + len(row) > BATCH_BYTES or len(rows) == BATCH_ROWS):
-                break
-            rows.append(row)
-            end, size = place, size + len(row)
-        if not rows:
-            return None
-        return Batch(b"\n".join(rows), len(rows), (segment.number, self._begun + end))
+            data = file.read(min(_READ, segment.size - self._begun))
+        return _oldest(records(data), (segment.number, self._begun))
 
     def _empty(self) -> None:
         """Empty the only file."""
@@ -223,7 +239,7 @@ class FileSpool:
     def _drop_oldest(self) -> None:
         with self._segments[0].path.open("rb") as file:
             file.seek(self._begun)
-            self.dropped += sum(1 for _ in records(file.read()))
+            self.dropped += sum(row_count(rows) for rows, _ in records(file.read()))
         self._remove_oldest()
 
     def _remove_oldest(self) -> None:
@@ -244,34 +260,30 @@ class MemorySpool:
     limit: int = MEMORY
     waiting: int = 0
     dropped: int = 0
-    _rows: deque[bytes] = Factory(deque)
-    #: Of the first row.
+    #: Rows that were added together.
+    _records: deque[bytes] = Factory(deque)
+    #: Of the first record.
     _number: int = 0
 
-    def append(self, row: bytes) -> None:
-        self._rows.append(row)
-        self.waiting += len(row)
+    def append(self, rows: bytes) -> None:
+        self._records.append(rows)
+        self.waiting += len(rows)
         while self.waiting > self.limit:
-            self._forget()
-            self.dropped += 1
+            self.dropped += row_count(self._forget())
 
     def batch(self) -> Batch | None:
-        rows: list[bytes] = []
-        size = 0
-        for row in self._rows:
-            if rows and (size + len(row) > BATCH_BYTES or len(rows) == BATCH_ROWS):
-                break
-            rows.append(row)
-            size += len(row)
-        return Batch(b"\n".join(rows), len(rows), (0, self._number + len(rows))) if rows else None
+        return _oldest(zip(self._records, count(1), strict=False), (0, self._number))
 
     def acknowledge(self, batch: Batch) -> None:
-        while self._rows and self._number < batch.end[1]:
+        while self._records and self._number < batch.end[1]:
             self._forget()
 
     def close(self) -> None:
         """Nothing is kept."""
 
-    def _forget(self) -> None:
-        self.waiting -= len(self._rows.popleft())
+    def _forget(self) -> bytes:
+        """Forget the oldest record, and return its rows."""
+        rows = self._records.popleft()
+        self.waiting -= len(rows)
         self._number += 1
+        return rows

@@ -45,6 +45,7 @@ from icefarm.errors import (
 )
 from icefarm.kinds.registry import EVALUATE
 from icefarm.text.echo import without_echo
+from icefarm.worker.archive.recorder import Recorder
 from icefarm.worker.board.managed_board import ManagedBoard
 from icefarm.worker.control_link.settling import Settling
 from icefarm.worker.reservation.board_reservation import BoardReservation
@@ -166,6 +167,8 @@ class EvaluationLists:
     doors: dict[str, BoardDoor] = Factory(dict)
     #: The number of that session: bitstreams sent in another one are not known here.
     session: int | None = None
+    #: Writes down what was measured, before an answer leaves.
+    recorder: Recorder = Factory(lambda self: Recorder(self._clock), takes_self=True)
     _outboxes: dict[int, _Outbox] = Factory(dict)
     _log: Logger = Factory(partial(Logger, namespace="icefarm.worker"))
 
@@ -181,7 +184,9 @@ class EvaluationLists:
         outbox.expect(evaluations)
         for each in evaluations:
             self._begin(caller, each, outbox, brief)
-        return {"results": await outbox.wait() if wait else outbox.take(), "session": self.session}
+        results = await outbox.wait() if wait else outbox.take()
+        self.recorder.flush()
+        return {"results": results, "session": self.session}
 
     def _outbox(self, session: int) -> _Outbox:
         now = self._clock.seconds()
@@ -262,7 +267,10 @@ class BoardProcedures(BoardDoor):
         method = procedure.removeprefix(self.prefix)
         if method == EVALUATE_LIST:
             return await self._lists.handle(caller, args, kwargs)
-        return await self._called(caller, method, args, dict(kwargs))
+        try:
+            return await self._called(caller, method, args, dict(kwargs))
+        finally:
+            self._lists.recorder.flush()
 
     async def evaluate(self, caller: Caller, arguments: dict[str, Any]) -> Any:
         return await self._called(caller, EVALUATE, (), arguments)

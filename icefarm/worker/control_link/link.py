@@ -134,7 +134,7 @@ class ControlLink:
 
     async def joined(self, bus: Bus) -> None:
         """Begin a session (for `Link`)."""
-        lists = EvaluationLists(self._clock, session=bus.session)
+        lists = EvaluationLists(self._clock, session=bus.session, recorder=self._archive)
         registrations = BoardRegistrations(bus, self._settling, self.reports, lists)
         session = self._session = _ControlSession(bus, registrations)
         self.reports.joined(registrations)
