@@ -9,7 +9,7 @@ import json
 import pytest
 from recording_farm import RecordingFarm, board_calibration, calibration, device, snapshot
 
-from icefarm.cli.ui.records.columns import with_uncertainty
+from icefarm.cli.ui.records.archive_columns import with_uncertainty
 
 WHY = "offset 900 ppm at oscillator, where the median of all boards is 0 ppm"
 SUSPECTS = snapshot(

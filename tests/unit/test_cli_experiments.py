@@ -17,7 +17,7 @@ from pyarrow import parquet
 
 from icefarm.cli import main
 from icefarm.cli.results.conditions import condition, fits, need_corrected
-from icefarm.cli.ui.records import columns
+from icefarm.cli.ui.records import archive_columns
 from icefarm.contract import RESULT_FIELDS
 from icefarm.errors import InvalidArgument
 from icefarm.testing.in_memory import FarmInMemory
@@ -111,7 +111,7 @@ def test_results_are_chosen_by_their_corrected_values_without_showing_them(farm:
 
 
 def test_a_corrected_value_has_the_places_that_its_uncertainty_has_meaning_for() -> None:
-    shape = columns.CORRECTED_RESULTS
+    shape = archive_columns.CORRECTED_RESULTS
     row = dict.fromkeys(shape.fields) | {"corrected": 1000.0123, "standard_uncertainty": 0.043}
     shown = {column.title: column.cell(row) for column in shape.columns if column.title == "CORRECTED"}
     assert shown == {"CORRECTED": "1000.012 ± 0.043"}

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 
 import click
 
-from icefarm.cli.ui.records import columns
+from icefarm.cli.ui.records import archive_columns
 from icefarm.cli.ui.records.formatting import clean
 from icefarm.cli.ui.records.tables import Rows
 from icefarm.system.writing import CannotWrite
@@ -64,7 +64,7 @@ def _text(form: str, corrected: bool) -> Write:
     """Return what writes lines: CSV with a header, or JSON."""
 
     def write(file: BinaryIO, rows: Iterator[Row]) -> int:
-        lines = Rows(columns.CORRECTED_RESULTS if corrected else columns.RESULTS, form)
+        lines = Rows(archive_columns.CORRECTED_RESULTS if corrected else archive_columns.RESULTS, form)
         file.write(lines.head().encode())
         count = 0
         for block in _blocks(rows):

@@ -19,7 +19,8 @@ from icefarm.cli.connect import SignIn, user_here, with_access
 from icefarm.cli.reading import Reader
 from icefarm.cli.ui.options import output_option
 from icefarm.cli.ui.parameter_types import ACCOUNT, NAME, SPAN
-from icefarm.cli.ui.records.columns import LIMITS_OF_ACCOUNT, SHARES, TOKENS, moment
+from icefarm.cli.ui.records.columns import LIMITS_OF_ACCOUNT, SHARES, TOKENS
+from icefarm.cli.ui.records.formatting import moment
 from icefarm.cli.ui.records.tables import Output
 from icefarm.cli.verb import opened_screen, show
 from icefarm.contract import Role

@@ -18,7 +18,7 @@ from icefarm.cli.reserving import Wanted, reserved
 from icefarm.cli.ui.exit_codes import Exit
 from icefarm.cli.ui.options import output_option
 from icefarm.cli.ui.parameter_types import NAME
-from icefarm.cli.ui.records import columns
+from icefarm.cli.ui.records import archive_columns
 from icefarm.cli.ui.records.tables import Output
 from icefarm.cli.ui.terminal.console import Screen
 from icefarm.cli.verb import farm_of, opened_screen, show
@@ -121,7 +121,7 @@ def _show(screen: Screen, original: Original, found: Agreement, output: Output) 
         return
     for line in _provenance(original, found):
         screen.say(line)
-    show(screen, cells, columns.AGREEMENT, output)
+    show(screen, cells, archive_columns.AGREEMENT, output)
     screen.say(found.summary)
 
 

@@ -13,7 +13,7 @@ from icefarm.cli.completing import complete_serials
 from icefarm.cli.connect import SignIn, with_access
 from icefarm.cli.reading import Reader
 from icefarm.cli.ui.options import output_option
-from icefarm.cli.ui.records import columns
+from icefarm.cli.ui.records import archive_columns
 from icefarm.cli.ui.records.tables import Output
 from icefarm.cli.verb import opened_screen, show
 from icefarm.contract import from_wire
@@ -58,7 +58,7 @@ def compare(access: SignIn, output: Output, serials: tuple[str, ...], reference:
     with opened_screen() as screen:
         found = Reader(access).calibrations(reference, serials)
         records = [_record(each, found["suspects"]) for each in found["calibrations"]]
-        show(screen, sorted(records, key=_ORDERS[sort]), columns.compared(found["time"]), output)
+        show(screen, sorted(records, key=_ORDERS[sort]), archive_columns.compared(found["time"]), output)
         if not records:
             screen.say("no board is calibrated yet: boards calibrate when they have been free for a minute")
 

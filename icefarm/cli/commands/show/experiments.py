@@ -17,7 +17,7 @@ from icefarm.cli.results.conditions import fits, need_corrected
 from icefarm.cli.results.rows_file import write_rows
 from icefarm.cli.ui.options import output_option
 from icefarm.cli.ui.parameter_types import CONDITION, SPAN
-from icefarm.cli.ui.records import columns
+from icefarm.cli.ui.records import archive_columns
 from icefarm.cli.ui.records.formatting import duration, shown
 from icefarm.cli.ui.records.tables import Output, Rows, Shape
 from icefarm.cli.ui.terminal.console import Screen
@@ -60,7 +60,7 @@ def experiments(access: SignIn, output: Output, account: str | None, since: floa
     now = time.time()
     with opened_screen() as screen:
         found = Reader(access).experiments(account, None if since is None else now - since)
-        show(screen, found, columns.experiments(now), output)
+        show(screen, found, archive_columns.experiments(now), output)
 
 
 @click.command()
@@ -80,12 +80,12 @@ def experiment(access: SignIn, output: Output, experiment_name: str, account: st
             return
         if output.is_table:
             screen.write("".join(_summary(found)) + "\n")
-        show(screen, found["boards"], columns.experiment_boards(found["time"]), output)
+        show(screen, found["boards"], archive_columns.experiment_boards(found["time"]), output)
 
 
 def _summary(found: Answer) -> Iterator[str]:
     record, now = found["experiment"], found["time"]
-    left = columns.seconds_left(record)
+    left = archive_columns.seconds_left(record)
     failures = ", ".join(f"{count} {error}" for error, count in found["failures"].items())
     lines = {
         "experiment": record["name"],
@@ -93,7 +93,7 @@ def _summary(found: Answer) -> Iterator[str]:
         "done": record["done"],
         "failed": f"{record['failed']}: {failures}" if failures else record["failed"],
         "total": record["total"],
-        "progress": columns.progress(record),
+        "progress": archive_columns.progress(record),
         "rate": f"{record['rate']:.3g}/s",
         "time left": None if left is None else duration(left),
         "boards": record["boards"],
@@ -159,7 +159,7 @@ def results(
             count = write_rows(out, chosen, corrected=corrected)
             screen.say(f"wrote {counted(count, 'result')} to {out}")
         else:
-            shape = columns.CORRECTED_RESULTS if corrected else columns.RESULTS
+            shape = archive_columns.CORRECTED_RESULTS if corrected else archive_columns.RESULTS
             _print(screen, chosen, shape, output, one_by_one=follow)
 
 

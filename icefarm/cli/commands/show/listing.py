@@ -14,6 +14,7 @@ from icefarm.cli.reading import Reader
 from icefarm.cli.ui.options import output_option
 from icefarm.cli.ui.parameter_types import SPAN
 from icefarm.cli.ui.records import columns
+from icefarm.cli.ui.records.formatting import moment
 from icefarm.cli.ui.records.tables import Output
 from icefarm.cli.verb import farm_of, opened_screen, show
 from icefarm.contract import DeviceRecord, DeviceStatus, WorkerRecord, from_wire
@@ -105,5 +106,5 @@ def audit(access: SignIn, last: float, account: str | None, action: str | None, 
     """List who signed in, was refused, reserved, ended, rebooted, drained, deleted, or changed tokens (operators)."""
     with opened_screen() as screen, farm_of(access.as_operator) as farm:
         found = farm.audit(last, account=account, action=action, limit=limit)
-        records = [{**entry, "time": columns.moment(entry["time"])} for entry in found]
+        records = [{**entry, "time": moment(entry["time"])} for entry in found]
         show(screen, records, columns.AUDIT, output)

@@ -13,8 +13,8 @@ from icefarm.cli.commands.show.experiments import account_option, experiment_arg
 from icefarm.cli.connect import SignIn, with_access
 from icefarm.cli.reading import Answer, Reader
 from icefarm.cli.ui.options import output_option
-from icefarm.cli.ui.records import columns
-from icefarm.cli.ui.records.formatting import clean, shown
+from icefarm.cli.ui.records import archive_columns
+from icefarm.cli.ui.records.formatting import clean, moment, shown
 from icefarm.cli.ui.records.tables import Output
 from icefarm.cli.verb import farm_of, opened_screen, show
 
@@ -29,7 +29,7 @@ __all__ = ["run", "runs"]
 def runs(access: SignIn, output: Output, experiment_name: str, account: str | None) -> None:
     """List the runs of an experiment, the newest first; each is one stream of evaluations."""
     with opened_screen() as screen:
-        show(screen, Reader(access).runs(experiment_name, account), columns.runs(time.time()), output)
+        show(screen, Reader(access).runs(experiment_name, account), archive_columns.runs(time.time()), output)
 
 
 @click.command()
@@ -67,7 +67,7 @@ def run(access: SignIn, output: Output, id: str, out: str | None, circuits: str 
         if output.is_table:
             screen.write("".join(_summary(found)) + ("" if manifest is None else "\n"))
         if manifest is not None or not output.is_table:
-            show(screen, [] if manifest is None else manifest["boards"], columns.RUN_BOARDS, output)
+            show(screen, [] if manifest is None else manifest["boards"], archive_columns.RUN_BOARDS, output)
 
 
 def _summary(found: Answer) -> Iterator[str]:
@@ -82,7 +82,7 @@ def _summary(found: Answer) -> Iterator[str]:
         "kind": record["kind"],
         "labels": _pairs(record["labels"]),
         **({} if manifest is None else _told(manifest)),
-        "dropped": None if record["dropped_at"] is None else columns.moment(record["dropped_at"]),
+        "dropped": None if record["dropped_at"] is None else moment(record["dropped_at"]),
     }
     for name, value in lines.items():
         yield f"{name + ':':<12}{shown(value)}\n"

@@ -10,7 +10,7 @@ from icefarm.cli.connect import SignIn, own_farm, with_access
 from icefarm.cli.reading import Reader
 from icefarm.cli.ui.options import output_option
 from icefarm.cli.ui.parameter_types import SPAN
-from icefarm.cli.ui.records import columns
+from icefarm.cli.ui.records import archive_columns
 from icefarm.cli.ui.records.tables import Output
 from icefarm.cli.verb import opened_screen, show
 
@@ -44,6 +44,6 @@ def usage(access: SignIn, output: Output, by: tuple[str, ...], since: float, acc
         sees_all = all_ or own_farm(access, access.where) is not None
         reader = Reader(access.as_operator if sees_all else access)
         found = reader.usage(",".join(names), time.time() - since, account)
-        show(screen, found, columns.usage(names), output)
+        show(screen, found, archive_columns.usage(names), output)
         if not found and not sees_all:
             screen.say("nothing was used under your account in that time; operators see all accounts (--all)")

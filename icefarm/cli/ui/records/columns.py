@@ -1,30 +1,20 @@
-"""Pure: no I/O, no clock.  The columns of the contract's records."""
+"""Pure: no I/O, no clock.  The columns of what the farm has: boards, workers, requests, reservations, accounts."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, tzinfo
-from math import floor, log10
+from datetime import tzinfo
 from operator import itemgetter
 from typing import Any
 
-import attrs
-
 from icefarm.cli.ui.records.formatting import duration
-from icefarm.cli.ui.records.tables import Column, Record, Shape
+from icefarm.cli.ui.records.tables import Column, Record, Shape, column, fields_of
 from icefarm.contract import (
-    CORRECTED_FIELDS,
-    RESULT_FIELDS,
     AccessRule,
     BookingRecord,
     DeviceRecord,
-    ExperimentBoard,
-    ExperimentRecord,
     QueueRecord,
     ReservationRecord,
-    RunRecord,
     ShareRecord,
-    UsageRecord,
     WorkerRecord,
     to_wire,
 )
@@ -34,44 +24,26 @@ from icefarm.text.local_time import written
 __all__ = [
     "ACCESS_RULES",
     "ACCOUNT_GROUPS",
-    "AGREEMENT",
     "AUDIT",
     "BOARD_LABELS",
-    "CORRECTED_RESULTS",
     "FINDINGS",
     "IMAGES",
     "LIMITS_OF_ACCOUNT",
     "REQUESTS",
-    "RESULTS",
-    "RUN_BOARDS",
-    "RUN_DIGITS",
     "SERIALS",
     "SHARES",
     "TOKENS",
     "as_record",
     "bookings",
-    "compared",
     "devices",
-    "error",
     "expected",
-    "experiment_boards",
-    "experiments",
     "firmware",
     "labels",
-    "moment",
-    "progress",
     "queue",
     "reservations",
-    "runs",
-    "seconds_left",
     "suspect",
-    "usage",
-    "with_uncertainty",
     "workers",
 ]
-
-#: Digits of a run's id in a table; a verb takes as many.
-RUN_DIGITS = 12
 
 #: A list of boards and nothing else.
 SERIALS = Shape(("serial",), (Column("SERIAL", lambda record: record["serial"]),))
@@ -112,7 +84,7 @@ def _at_most(record: Record) -> str | None:
 
 #: Which accounts may have which boards.
 ACCESS_RULES = Shape(
-    tuple(each.name for each in attrs.fields(AccessRule)),
+    fields_of(AccessRule),
     (
         Column("ID", itemgetter("id"), right=True, priority=1),
         Column("FOR", _who, priority=0, least=10),
@@ -138,25 +110,17 @@ FINDINGS = Shape(("check", "mark", "text", "cure"), ())
 REQUESTS = Shape(("id",), (Column("ID", lambda record: record["id"]),))
 
 
-def _fields(record: Any) -> tuple[str, ...]:
-    return tuple(each.name for each in attrs.fields(record))
-
-
-def _column(title: str, name: str, priority: int = 5, *, right: bool = False, least: int = 0) -> Column:
-    return Column(title, itemgetter(name), right=right, priority=priority, least=least)
-
-
 #: Tokens, which are known by their names.
 TOKENS = Shape(
     ("name", "account", "role", "created_at", "expires_at", "last_used_at", "last_used_from", "replaced"),
     (
-        _column("NAME", "name", 0),
-        _column("ACCOUNT", "account", 1, least=10),
-        _column("ROLE", "role", 1),
-        _column("CREATED_AT", "created_at", 4),
-        _column("EXPIRES_AT", "expires_at", 2),
-        _column("LAST_USED_AT", "last_used_at", 3),
-        _column("LAST_USED_FROM", "last_used_from", 5),
+        column("NAME", "name", 0),
+        column("ACCOUNT", "account", 1, least=10),
+        column("ROLE", "role", 1),
+        column("CREATED_AT", "created_at", 4),
+        column("EXPIRES_AT", "expires_at", 2),
+        column("LAST_USED_AT", "last_used_at", 3),
+        column("LAST_USED_FROM", "last_used_from", 5),
     ),
 )
 
@@ -174,13 +138,13 @@ LIMITS_OF_ACCOUNT = Shape(
 AUDIT = Shape(
     ("time", "account", "name", "role", "session", "address", "action", "subject", "outcome", "detail"),
     (
-        _column("TIME", "time", 0),
-        _column("ACCOUNT", "account", 1, least=10),
-        _column("NAME", "name", 3, least=12),
-        _column("ACTION", "action", 1),
-        _column("SUBJECT", "subject", 2, least=10),
-        _column("OUTCOME", "outcome", 2, least=10),
-        _column("ADDRESS", "address", 4),
+        column("TIME", "time", 0),
+        column("ACCOUNT", "account", 1, least=10),
+        column("NAME", "name", 3, least=12),
+        column("ACTION", "action", 1),
+        column("SUBJECT", "subject", 2, least=10),
+        column("OUTCOME", "outcome", 2, least=10),
+        column("ADDRESS", "address", 4),
     ),
 )
 
@@ -211,12 +175,12 @@ def suspect(record: Record) -> str | None:
 IMAGES = Shape(
     ("name", "version", "boards", "current", "bytes", "path"),
     (
-        _column("NAME", "name", 0),
-        _column("VERSION", "version", 1),
-        _column("BOARDS", "boards", 2, least=12),
+        column("NAME", "name", 0),
+        column("VERSION", "version", 1),
+        column("BOARDS", "boards", 2, least=12),
         Column("CURRENT", lambda record: "yes" if record["current"] else "no"),
-        _column("BYTES", "bytes", right=True),
-        _column("PATH", "path"),
+        column("BYTES", "bytes", right=True),
+        column("PATH", "path"),
     ),
 )
 
@@ -237,20 +201,20 @@ def _clients(record: Record) -> object:
 def devices(now: float) -> Shape:
     """Boards; ``now`` is the farm's time."""
     return Shape(
-        _fields(DeviceRecord),
+        fields_of(DeviceRecord),
         (
-            _column("SERIAL", "serial", 0),
-            _column("STATUS", "status", 0),
-            _column("WORKER", "worker", 4, least=8),
+            column("SERIAL", "serial", 0),
+            column("STATUS", "status", 0),
+            column("WORKER", "worker", 4, least=8),
             Column("CLIENT", _clients, priority=1, least=10),
-            _column("KIND", "kind", 3, least=10),
+            column("KIND", "kind", 3, least=10),
             Column("FIRMWARE", firmware, priority=6),
-            _column("EVALUATIONS", "evaluations", 7, right=True),
-            _column("FAILURES", "failures", 7, right=True),
+            column("EVALUATIONS", "evaluations", 7, right=True),
+            column("FAILURES", "failures", 7, right=True),
             Column("LABELS", labels, priority=4, least=10),
             Column("HEALTH", health, priority=5, least=14),
             _left(now, 2),
-            _column("REASON", "reason", 1, least=14),
+            column("REASON", "reason", 1, least=14),
         ),
     )
 
@@ -269,13 +233,13 @@ def workers(now: float) -> Shape:
         return "leaving" if record["leaving"] else "draining" if record["draining"] else "online"
 
     return Shape(
-        _fields(WorkerRecord),
+        fields_of(WorkerRecord),
         (
-            _column("NAME", "name", 0),
+            column("NAME", "name", 0),
             Column("STATUS", status, priority=0),
-            _column("BOARDS", "devices", 1, right=True),
-            _column("HOST", "host", 3, least=10),
-            _column("VERSION", "version", 4),
+            column("BOARDS", "devices", 1, right=True),
+            column("HOST", "host", 3, least=10),
+            column("VERSION", "version", 4),
             Column("KINDS", _kinds, priority=5, least=16),
             Column("LABELS", labels, priority=4, least=10),
             Column("SEEN_AGO", lambda record: duration(now - record["last_seen"]), right=True, priority=2),
@@ -292,15 +256,15 @@ def _wants(record: Record) -> object:
 def queue(now: float) -> Shape:
     """Waiting requests; ``now`` is the farm's time."""
     return Shape(
-        _fields(QueueRecord),
+        fields_of(QueueRecord),
         (
-            _column("PLACE", "place", 0, right=True),
-            _column("CLIENT", "client", 0, least=10),
-            _column("KIND", "kind", 3, least=10),
+            column("PLACE", "place", 0, right=True),
+            column("CLIENT", "client", 0, least=10),
+            column("KIND", "kind", 3, least=10),
             Column("WANTS", _wants, right=True, priority=1, least=8),
             Column("WAITS_FOR", lambda record: duration(now - record["since"]), right=True, priority=1),
-            _column("REASON", "reason", 2, least=14),
-            _column("ID", "id", 4),
+            column("REASON", "reason", 2, least=14),
+            column("ID", "id", 4),
             Column("EXPECTED", lambda record: expected(record, now), priority=1),
             Column("BEHIND", lambda record: record.get("behind") or None, priority=2, least=8),
             Column("USED", lambda record: board_time(record.get("used")), right=True, priority=3),
@@ -327,14 +291,14 @@ def board_time(seconds: float | None) -> str:
 
 #: What accounts used lately.
 SHARES = Shape(
-    _fields(ShareRecord),
+    fields_of(ShareRecord),
     (
-        _column("ACCOUNT", "account", 0, least=10),
+        column("ACCOUNT", "account", 0, least=10),
         Column("USED", lambda record: board_time(record["used"]), right=True, priority=0),
         Column("SHARE", lambda record: f"{record['share']:.0%}", right=True, priority=0),
         Column("WEIGHT", lambda record: f"{record['weight']:g}", right=True, priority=2),
-        _column("BOARDS", "held", 1, right=True),
-        _column("WAITING", "waiting", 1, right=True),
+        column("BOARDS", "held", 1, right=True),
+        column("WAITING", "waiting", 1, right=True),
     ),
 )
 
@@ -346,17 +310,17 @@ def bookings(zone: tzinfo) -> Shape:
         return record["serials"] or record["amount"]
 
     return Shape(
-        _fields(BookingRecord),
+        fields_of(BookingRecord),
         (
-            _column("ACCOUNT", "account", 0, least=8),
+            column("ACCOUNT", "account", 0, least=8),
             Column("BOARDS", boards, right=True, priority=0, least=8),
             Column("BEGINS", lambda record: written(record["starts_at"], zone), priority=0),
             Column("LASTS", lambda record: duration(record["ends_at"] - record["starts_at"]), right=True, priority=1),
-            _column("KEPT", "kept", 3, right=True),
-            _column("KIND", "kind", 5),
-            _column("BOOKED_BY", "booked_by", 4, least=10),
-            _column("ENDED", "end_reason", 3, least=8),
-            _column("ID", "id", 2),
+            column("KEPT", "kept", 3, right=True),
+            column("KIND", "kind", 5),
+            column("BOOKED_BY", "booked_by", 4, least=10),
+            column("ENDED", "end_reason", 3, least=8),
+            column("ID", "id", 2),
         ),
     )
 
@@ -364,241 +328,15 @@ def bookings(zone: tzinfo) -> Shape:
 def reservations(now: float) -> Shape:
     """Reservations; ``now`` is the farm's time."""
     return Shape(
-        _fields(ReservationRecord),
+        fields_of(ReservationRecord),
         (
-            _column("SERIAL", "serial", 0),
-            _column("CLIENT", "client", 1, least=10),
-            _column("KIND", "kind", 2, least=10),
+            column("SERIAL", "serial", 0),
+            column("CLIENT", "client", 1, least=10),
+            column("KIND", "kind", 2, least=10),
             _left(now, 1),
-            _column("WORKER", "worker", 3, least=8),
-            _column("OPTIONS", "options", 4, least=16),
-            _column("LIMITED_BY", "limited_by", 3, least=14),
-            _column("ID", "id", 5),
+            column("WORKER", "worker", 3, least=8),
+            column("OPTIONS", "options", 4, least=16),
+            column("LIMITED_BY", "limited_by", 3, least=14),
+            column("ID", "id", 5),
         ),
     )
-
-
-def seconds_left(record: Record) -> float | None:
-    """Return the seconds until an experiment has what its client expects, at its rate; None if that is unknown."""
-    total, rate = record["total"], record["rate"]
-    if total is None or not rate:
-        return None
-    missing = total - record["done"] - record["failed"]
-    return missing / rate if missing > 0 else None
-
-
-def progress(record: Record) -> str | None:
-    """Return how much an experiment has of what its client expects; None if it did not say."""
-    total = record["total"]
-    return None if not total else f"{100 * (record['done'] + record['failed']) / total:.0f}%"
-
-
-def _time_left(record: Record) -> str | None:
-    left = seconds_left(record)
-    return None if left is None else duration(left)
-
-
-def experiments(now: float) -> Shape:
-    """Experiments; ``now`` is the time here."""
-
-    def ago(record: Record) -> str | None:
-        return None if record["last_at"] is None else duration(now - record["last_at"])
-
-    return Shape(
-        _fields(ExperimentRecord),
-        (
-            _column("NAME", "name", 0, least=16),
-            _column("ACCOUNT", "account", 1, least=10),
-            _column("DONE", "done", 0, right=True),
-            _column("FAILED", "failed", 1, right=True),
-            _column("TOTAL", "total", 3, right=True),
-            Column("PROGRESS", progress, right=True, priority=2),
-            Column("RATE", lambda record: round(record["rate"], 2), right=True, priority=2),
-            Column("TIME_LEFT", _time_left, right=True, priority=2),
-            _column("BOARDS", "boards", 4, right=True),
-            Column("ACTIVE_AGO", ago, right=True, priority=3),
-            _column("SHARED", "shared", 6),
-        ),
-    )
-
-
-def runs(now: float) -> Shape:
-    """Runs of an experiment; ``now`` is the time here."""
-
-    def labels(record: Record) -> str:
-        return ", ".join(f"{name}={value}" for name, value in record["labels"].items())
-
-    return Shape(
-        _fields(RunRecord),
-        (
-            Column("RUN", lambda record: (record["id"] or record["number"])[:RUN_DIGITS], priority=0),
-            _column("STATE", "state", 1),
-            _column("CLIENT", "client", 3, least=10),
-            _column("KIND", "kind", 4),
-            _column("RESULTS", "results", 0, right=True),
-            _column("FAILED", "failed", 1, right=True),
-            _column("BOARDS", "boards", 2, right=True),
-            Column("BEGUN_AGO", lambda record: duration(now - record["begun_at"]), right=True, priority=2),
-            Column("LABELS", labels, priority=5, least=10),
-            Column("DROPPED", lambda record: None if record["dropped_at"] is None else "yes", priority=6),
-        ),
-    )
-
-
-def _agrees(record: Record) -> str:
-    return {True: "yes", False: "no", None: "-"}[record["agrees"]]
-
-
-def _figure(name: str) -> Callable[[Record], str | None]:
-    return lambda record: None if record[name] is None else f"{record[name]:.6g}"
-
-
-#: Values of a run that was measured again.
-AGREEMENT = Shape(
-    (
-        *("index", "circuit", "sha256", "quantity", "first_board", "second_board", "first", "second", "difference"),
-        *("uncertainty", "agrees", "errors"),
-    ),
-    (
-        _column("N", "index", 1, right=True),
-        _column("CIRCUIT", "circuit", 0, least=12),
-        _column("OF", "quantity", 5, right=True),
-        _column("BOARD", "first_board", 1),
-        _column("NOW_ON", "second_board", 3),
-        Column("FIRST", _figure("first"), right=True, priority=0),
-        Column("SECOND", _figure("second"), right=True, priority=0),
-        Column("DIFFERENCE", _figure("difference"), right=True, priority=0),
-        Column("UNCERTAINTY", _figure("uncertainty"), right=True, priority=1),
-        Column("AGREES", _agrees, priority=0),
-        Column("ERRORS", lambda record: ", ".join(record["errors"]) or None, priority=2),
-    ),
-)
-
-RUN_BOARDS = Shape(
-    ("serial", "results", "failed", "workers", "firmwares", "origins"),
-    (
-        _column("SERIAL", "serial", 0),
-        _column("RESULTS", "results", 0, right=True),
-        _column("FAILED", "failed", 0, right=True),
-        Column("WORKER", lambda record: ", ".join(record["workers"]), priority=1),
-        Column("FIRMWARE", lambda record: ", ".join(record["firmwares"]), priority=2),
-        Column("ORIGIN", lambda record: ", ".join(record["origins"]), priority=2),
-    ),
-)
-
-
-def experiment_boards(now: float) -> Shape:
-    """What each board did for an experiment; ``now`` is the farm's time."""
-    return Shape(
-        _fields(ExperimentBoard),
-        (
-            _column("SERIAL", "serial", 0),
-            _column("DONE", "done", 0, right=True),
-            _column("FAILED", "failed", 0, right=True),
-            Column("ACTIVE_AGO", lambda record: duration(now - record["last_at"]), right=True, priority=1),
-        ),
-    )
-
-
-def error(record: Record) -> str | None:
-    """Return the error of an evaluation in words; None if it has a result."""
-    return None if record["error"] is None else f"{record['error']}: {record['message']}"
-
-
-def moment(seconds: float) -> str:
-    """Return a time as text, in UTC."""
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
-
-
-def _ended_at(record: Record) -> str:
-    return moment(record["ended_at"]).removesuffix("+00:00") + "Z"
-
-
-def usage(by: Sequence[str]) -> Shape:
-    """Usage, by accounts, boards, experiments."""
-    keys = {
-        "account": ("ACCOUNT", "account"),
-        "board": ("SERIAL", "serial"),
-        "experiment": ("EXPERIMENT", "experiment"),
-    }
-    reserved = () if "experiment" in by else (_column("RESERVATIONS", "reservations", 3, right=True),)
-    return Shape(
-        _fields(UsageRecord),
-        (
-            *(_column(*keys[name], 0) for name in by),
-            Column("HOURS", lambda record: round(record["seconds"] / 3600, 2), right=True, priority=0),
-            _column("BOARDS", "boards", 2, right=True),
-            *reserved,
-            _column("EVALUATIONS", "evaluations", 1, right=True),
-            _column("FAILED", "failed", 2, right=True),
-        ),
-    )
-
-
-def _with_uncertainty(figure: str, uncertainty: str) -> Callable[[Record], str]:
-    return lambda record: with_uncertainty(record[figure], record[uncertainty])
-
-
-def with_uncertainty(value: float, uncertainty: float) -> str:
-    """Return a value with as many places as its uncertainty has meaning: two digits of it."""
-    if not uncertainty > 0:
-        return f"{value:.4g}"
-    places = min(6, max(0, 1 - floor(log10(uncertainty))))
-    # What rounds to nothing has no sign.
-    return f"{round(value, places) + 0.0:.{places}f} ± {uncertainty:.{places}f}"
-
-
-def compared(now: float) -> Shape:
-    """Calibrations of boards, side by side; ``now`` is the farm's time."""
-    return Shape(
-        (
-            *("serial", "reference", "offset_ppm", "offset_uncertainty_ppm", "noise_ppm", "drift_ppm_per_day"),
-            *("drift_uncertainty", "ppm_per_kelvin", "kelvin_uncertainty", "temperature_c", "readings", "suspect"),
-            *("measured_at", "firmware", "id"),
-        ),
-        (
-            _column("SERIAL", "serial", 0),
-            Column("OFFSET_PPM", _with_uncertainty("offset_ppm", "offset_uncertainty_ppm"), right=True, priority=0),
-            Column("NOISE_PPM", lambda record: f"{record['noise_ppm']:.3g}", right=True, priority=1),
-            Column(
-                "DRIFT_PER_DAY", _with_uncertainty("drift_ppm_per_day", "drift_uncertainty"), right=True, priority=1
-            ),
-            Column("PER_KELVIN", _with_uncertainty("ppm_per_kelvin", "kelvin_uncertainty"), right=True, priority=2),
-            _column("READINGS", "readings", 4, right=True),
-            Column("MEASURED_AGO", lambda record: duration(now - record["measured_at"]), right=True, priority=3),
-            _column("CALIBRATION", "id", 5),
-            _column("SUSPECT", "suspect", 1, least=14),
-        ),
-    )
-
-
-#: Results of an experiment, one by one.
-RESULTS = Shape(
-    RESULT_FIELDS,
-    (
-        Column("ENDED_AT", _ended_at, 20, priority=2),
-        Column("SERIAL", itemgetter("serial"), 16, priority=0),
-        Column("CIRCUIT", itemgetter("circuit"), 24, elided=True, priority=0, least=12),
-        Column("VALUE", itemgetter("value"), 12, right=True, priority=0, least=10),
-        Column("LABELS", itemgetter("labels"), 24, priority=3, least=12),
-        Column("KIND", itemgetter("kind"), 12, priority=5),
-        Column("ORIGIN", itemgetter("origin"), 12, priority=4),
-        Column("ERROR", error, 40, priority=1, least=14),
-    ),
-)
-
-
-def _corrected(record: Record) -> str | None:
-    value, uncertainty = record["corrected"], record["standard_uncertainty"]
-    return None if value is None else with_uncertainty(value, uncertainty)
-
-
-#: The same with each value as a board without any deviation would have measured it.
-CORRECTED_RESULTS = Shape(
-    (*RESULT_FIELDS, *CORRECTED_FIELDS),
-    (
-        *RESULTS.columns[:4],
-        Column("CORRECTED", _corrected, 20, right=True, priority=0, least=14),
-        *RESULTS.columns[4:],
-    ),
-)

@@ -8,8 +8,9 @@ from __future__ import annotations
 import json
 import unicodedata
 from collections.abc import Mapping
+from datetime import UTC, datetime
 
-__all__ = ["clean", "duration", "shown"]
+__all__ = ["clean", "duration", "moment", "shown"]
 
 #: The text of an empty cell, so that every line has the same number of fields.
 EMPTY = "-"
@@ -54,3 +55,8 @@ def shown(value: object) -> str:
 
 def _plain(value: object) -> str:
     return clean(value if isinstance(value, str) else json.dumps(value, default=str, separators=(",", ":")))
+
+
+def moment(seconds: float) -> str:
+    """Return a time as text, in UTC."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from icefarm.cli.ui.records.columns import error, firmware
+from icefarm.cli.ui.records.archive_columns import error
+from icefarm.cli.ui.records.columns import firmware
 from icefarm.cli.ui.records.formatting import shown
 from icefarm.cli.ui.records.tables import Column, Record, Shape
 from icefarm.contract import Measurement, ReservationRecord, to_wire

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from operator import itemgetter
 from typing import Any, TypeVar
 
+import attrs
 import click
 from attrs import evolve, frozen
 
@@ -24,7 +25,7 @@ from icefarm.cli.ui.records.layout import GAP, Extent, fitted
 from icefarm.cli.ui.suggestions import did_you_mean
 from icefarm.errors import InvalidArgument
 
-__all__ = ["Column", "Output", "Record", "Rows", "Shape", "rendered", "table_lines"]
+__all__ = ["Column", "Output", "Record", "Rows", "Shape", "column", "fields_of", "rendered", "table_lines"]
 
 Record = Mapping[str, Any]
 T = TypeVar("T")
@@ -73,6 +74,11 @@ class Column:
         return cell.rjust(width) if self.right else cell.ljust(width)
 
 
+def column(title: str, name: str, priority: int = 5, *, right: bool = False, least: int = 0) -> Column:
+    """Return the column of a field."""
+    return Column(title, itemgetter(name), right=right, priority=priority, least=least)
+
+
 @frozen
 class Output:
     """The form of a verb's output: table, wide, json or csv; and which columns, by their names, empty for all."""
@@ -88,6 +94,11 @@ class Output:
     def fits(self) -> bool:
         """Whether a terminal shows only what fits it."""
         return self.form == "table" and not self.columns
+
+
+def fields_of(record: Any) -> tuple[str, ...]:
+    """Return the names of the fields of a class of records."""
+    return tuple(each.name for each in attrs.fields(record))
 
 
 @frozen
