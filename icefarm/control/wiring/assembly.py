@@ -10,9 +10,7 @@ from typing import Any
 
 from attrs import frozen
 
-from icefarm.bus import Handler
 from icefarm.concurrency.clock import Clock
-from icefarm.contract import control_procedure, control_worker_procedure
 from icefarm.control.archive.activity import Activity
 from icefarm.control.archive.intake import Intake
 from icefarm.control.archive.interface import Archive
@@ -20,7 +18,6 @@ from icefarm.control.archive.retention import Retention
 from icefarm.control.archive.runs.arrivals import Arrivals
 from icefarm.control.archive.runs.closer import RunCloser
 from icefarm.control.inventory.board_reports import BoardReports
-from icefarm.control.inventory.calibration.corrections import Corrections
 from icefarm.control.inventory.calibration.keeper import CalibrationKeeper
 from icefarm.control.inventory.drain import DrainMonitor
 from icefarm.control.inventory.inventory import Inventory
@@ -37,25 +34,15 @@ from icefarm.control.reservations.sharing.groups import Groups
 from icefarm.control.reservations.sharing.long_holds import LongHolds
 from icefarm.control.reservations.sharing.shares import Shares
 from icefarm.control.reservations.termination import Termination
-from icefarm.control.rpc.archive_api import ArchiveProcedures, Table, without_archive
-from icefarm.control.rpc.booking_api import BookingProcedures
-from icefarm.control.rpc.calibration_api import CalibrationProcedures
-from icefarm.control.rpc.client_api import ClientProcedures
 from icefarm.control.rpc.dispatcher import RpcDispatcher
-from icefarm.control.rpc.history_api import WatchProcedures, journal_lines
-from icefarm.control.rpc.operators.access_api import AccessProcedures
-from icefarm.control.rpc.operators.account_api import AccountProcedures
-from icefarm.control.rpc.operators.board_api import OperatorProcedures
+from icefarm.control.rpc.history_api import journal_lines
 from icefarm.control.rpc.pacing import Pacing
-from icefarm.control.rpc.runs_api import RunProcedures
-from icefarm.control.rpc.worker_api import WorkerProcedures
 from icefarm.control.scheduling.access import AccessRules
 from icefarm.control.sessions.audit import AuditLog
 from icefarm.control.sessions.limits import FarmLimits
 from icefarm.control.sessions.liveness import HEARTBEAT
 from icefarm.control.sessions.presence import Presence
 from icefarm.control.sessions.routers import Routers
-from icefarm.control.sessions.sign_in.credentials_check import CredentialsCheck
 from icefarm.control.sessions.tracker import Sessions
 from icefarm.control.storage.history import History
 from icefarm.control.storage.interface import Store
@@ -102,9 +89,8 @@ from icefarm.control.telemetry.recorder import HistoryRecorder
 from icefarm.control.telemetry.topics import RouterTopics
 from icefarm.control.wiring.settings import ControlSettings
 from icefarm.control.worker_client import WorkerClient
-from icefarm.text.public_url import socket_url
 
-__all__ = ["Parts", "assemble", "handlers"]
+__all__ = ["Parts", "assemble"]
 
 _RESERVATIONS = (ReservationsStarted, ReservationsExtended, ReservationsShortened, ReservationsEnded)
 
@@ -304,76 +290,3 @@ def _subscribe(parts: Parts) -> None:
     hear(parts.calibration, WorkerIntroduced, WorkerLost, BoardsDeleted)
     hear(parts.absent_clients, ClientBack, ClientGone)
     hear(parts.dispatcher, SessionEnded)
-
-
-def handlers(
-    parts: Parts, store: Store, clock: Clock, settings: ControlSettings, credentials: CredentialsCheck
-) -> dict[str, Handler]:
-    """Return the handler of every procedure by its URI."""
-    for_clients = ClientProcedures(
-        store,
-        parts.sessions,
-        parts.reservations,
-        parts.queue,
-        parts.rates,
-        clock,
-        credentials,
-        parts.mirror,
-        parts.access,
-        settings.reservation,
-        settings.grace,
-        settings.preemptible,
-        settings.most_sharers,
-        None if settings.public_url is None else socket_url(settings.public_url),
-    )
-    for_operators = OperatorProcedures(
-        store,
-        parts.sessions,
-        parts.queue,
-        parts.termination,
-        parts.inventory,
-        parts.board_reports,
-        parts.worker_client,
-        parts.publisher,
-    )
-    for_workers = WorkerProcedures(
-        store,
-        parts.sessions,
-        parts.inventory,
-        parts.board_reports,
-        parts.publisher,
-        parts.rates,
-        parts.owners,
-        clock,
-        None if parts.archive is None else parts.archive.intake,
-    )
-    for_watchers = WatchProcedures(parts.recorder, parts.audit, clock, parts.journal)
-    archive = None if parts.archive is None else parts.archive.archive
-    for_teachers = AccountProcedures(store, parts.queue, parts.termination, archive)
-    for_bookers = BookingProcedures(store, parts.publisher, parts.limits, clock)
-    of_calibration = CalibrationProcedures(store, parts.mirror, clock)
-    of_access = AccessProcedures(store, parts.access, parts.queue, parts.publisher)
-    tables = {
-        **for_clients.table(),
-        **for_operators.table(),
-        **for_bookers.table(),
-        **for_teachers.table(),
-        **for_watchers.table(),
-        **of_access.table(),
-        **of_calibration.table(),
-        **_archive_procedures(parts.archive, store, clock, settings),
-    }
-    found = {}
-    for name, (method, roles) in tables.items():
-        found[control_procedure(name)] = parts.dispatcher.handler(method, *roles)
-    for name, (method, roles) in for_workers.table().items():
-        found[control_worker_procedure(name)] = parts.dispatcher.handler(method, *roles)
-    return found
-
-
-def _archive_procedures(parts: ArchiveParts | None, store: Store, clock: Clock, settings: ControlSettings) -> Table:
-    if parts is None:
-        return without_archive([*ArchiveProcedures.methods(), *RunProcedures.methods()])
-    of_archive = ArchiveProcedures(parts.archive, parts.activity, clock, settings.private, Corrections(store))
-    of_runs = RunProcedures(parts.archive.runs, parts.closer, of_archive, clock, settings.circuit_bytes)
-    return {**of_archive.table(), **of_runs.table()}

@@ -36,7 +36,8 @@ from icefarm.control.storage.interface import Store
 from icefarm.control.storage.shared import ACCESS_TABLES
 from icefarm.control.telemetry.events import AccessChanged, RouterJoined, SignInAnswered
 from icefarm.control.telemetry.metrics import FarmSnapshot, RouterSnapshot
-from icefarm.control.wiring.assembly import assemble, handlers
+from icefarm.control.wiring.assembly import assemble
+from icefarm.control.wiring.procedures import handlers
 from icefarm.control.wiring.settings import ControlSettings
 from icefarm.errors import Busy, IcefarmError, NotAuthorized
 from icefarm.oidc.web_client import WebClient
