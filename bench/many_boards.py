@@ -6,6 +6,7 @@ The boards are those of `bench.shelf`: they take no time, so what is measured is
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -28,7 +29,7 @@ from icefarm.errors import IcefarmError
 from icefarm.testing.processes.farm_process import FarmProcess
 from icefarm.text.counts import counted
 
-__all__ = ["ManyFigures", "Shape", "Step", "many_lines", "measure_many", "ratio_lines"]
+__all__ = ["ManyFigures", "Shape", "Step", "many_lines", "measure_many", "ratio_lines", "router_of"]
 
 #: Seconds for anything to happen, and between looks.
 LIMIT, LOOK = 180.0, 0.02
@@ -117,10 +118,16 @@ def measure_many(shape: Shape, circuits: Sequence[Path], idle: float, say: Calla
 
 def _by_router(members: Mapping[Party, list[int]]) -> dict[Party, list[int]]:
     """Tell the processes of several routers apart: each runs in its node's directory."""
-    nodes: dict[str, list[int]] = {}
+    routers: dict[int, list[int]] = {}
     for pid in members["router"]:
-        nodes.setdefault(Path(os.readlink(f"/proc/{pid}/cwd")).name, []).append(pid)
-    return {**members, **{_router(number): nodes[node] for number, node in enumerate(sorted(nodes), start=1)}}
+        routers.setdefault(router_of(Path(os.readlink(f"/proc/{pid}/cwd")).name), []).append(pid)
+    return {**members, **{_router(number): pids for number, pids in routers.items()}}
+
+
+def router_of(node: str) -> int:
+    """Return the number of the router that a node's directory belongs to (`icefarm.farm.paths.RouterPlace`)."""
+    further = re.fullmatch(r"router-(\d+)[ab]", node)
+    return 1 if further is None else int(further[1])
 
 
 def _router(number: int) -> Party:

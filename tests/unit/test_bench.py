@@ -16,7 +16,7 @@ from bench.circuits import SHARES, Form, Mix, circuit, forms
 from bench.files import COUNT, write_circuits
 from bench.goals import GOALS, compare
 from bench.instant import InstantFigures, Stretch
-from bench.many_boards import ManyFigures, Step, many_lines, ratio_lines
+from bench.many_boards import ManyFigures, Step, many_lines, ratio_lines, router_of
 from bench.real import RealFigures
 from bench.report import Figures, archive_lines, comparison_lines, instant_lines, simulated_lines
 from bench.simulated import SimulatedFigures
@@ -24,6 +24,7 @@ from bench.variants import banks_of, variant
 from icefarm.bitstream import check, compress, from_file
 from icefarm.client.evaluation.payload import CACHED_FILES
 from icefarm.client.evaluation.sent import ASSUMED_CACHE_BYTES
+from icefarm.farm.paths import DataDirectory
 from icefarm.testing.processes.farm_process import command_of
 
 KNOWN = Path(__file__).parents[2] / "examples" / "circuits" / "square_2khz.bin"
@@ -40,6 +41,13 @@ def figures(boards: int, *rates: float) -> InstantFigures:
     latency = [float(each) for each in range(1, 101)]
     router = [RouterLimit(1, 2000.0), RouterLimit(16, 1000.0)]
     return InstantFigures(boards, [0.3, 0.1, 0.2], latency, [stretch(rate) for rate in rates], accounts, router=router)
+
+
+def test_a_router_is_found_by_the_directory_of_either_of_its_nodes() -> None:
+    places = {number: DataDirectory(Path("farm")).router_place(number).nodes for number in range(1, 13)}
+    assert {number: [router_of(node.name) for node in nodes] for number, nodes in places.items()} == {
+        number: [number, number] for number in places
+    }
 
 
 @pytest.mark.parametrize("form", list(Form))
