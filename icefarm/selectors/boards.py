@@ -58,11 +58,11 @@ def _is_simulated(board: DeviceRecord) -> bool:
 
 
 def _is_landscape(board: DeviceRecord) -> bool:
-    return board.model is not None and "landscape" in board.model.split(",")
+    return is_virtual(board) and "landscape" in str(board.model).split(",")
 
 
 def _is_real(board: DeviceRecord) -> bool:
-    return board.model is None
+    return not is_virtual(board)
 
 
 def _is_healthy(board: DeviceRecord) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +11,7 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
+import icefarm
 from icefarm.contract import BoardCalibration, BoardHealth, DeviceRecord, DeviceStatus
 from icefarm.errors import InvalidArgument
 from icefarm.selectors.boards import (
@@ -30,6 +33,12 @@ BOARD = DeviceRecord(
 
 def board(**changes: Any) -> DeviceRecord:
     return evolve(BOARD, **changes)
+
+
+def test_one_rule_says_which_boards_are_virtual() -> None:
+    root = Path(icefarm.__file__).parent
+    own = [path for path in root.rglob("*.py") if re.search(r"\.model is (not )?None", path.read_text("utf-8"))]
+    assert [str(path.relative_to(root)) for path in own] == ["selectors/boards.py"]
 
 
 @pytest.mark.parametrize(

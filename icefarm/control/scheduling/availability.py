@@ -14,7 +14,7 @@ from attrs import Factory, frozen
 
 from icefarm.contract import DeviceRecord, DeviceStatus, WorkerRecord
 from icefarm.control.scheduling.access import ANYTHING, Allowance
-from icefarm.selectors.boards import names_virtual, narrowed
+from icefarm.selectors.boards import is_virtual, names_virtual, narrowed
 from icefarm.selectors.language import Selector
 
 __all__ = [
@@ -184,9 +184,8 @@ def select(
     boards = [device for device in devices if _may_ever_run(device, workers, kind)]
     steps: list[str] = []
     total = len(boards)
-    # Virtual boards have a model.
-    if any(device.model is None for device in devices) and not (where is not None and names_virtual(where)):
-        boards = [board for board in boards if board.model is None]
+    if not all(map(is_virtual, devices)) and not (where is not None and names_virtual(where)):
+        boards = [board for board in boards if not is_virtual(board)]
         if len(boards) < total:
             steps.append(f'real leaves {len(boards)} (where="virtual" allows the others)')
     if where is not None:

@@ -13,6 +13,7 @@ from attrs import frozen
 from icefarm.contract import DeviceRecord, DeviceStatus, WorkerRecord
 from icefarm.control.scheduling.availability import select
 from icefarm.control.scheduling.placement import ReservationRequest
+from icefarm.selectors.boards import is_virtual
 
 __all__ = ["ON_DEMAND", "WARM", "Pool", "possible", "present", "surplus", "unplugged", "wanted"]
 
@@ -37,7 +38,7 @@ def present(pool: Pool, devices: Iterable[DeviceRecord]) -> list[DeviceRecord]:
     return [
         device
         for device in devices
-        if device.worker == pool.worker and device.model is not None and device.status is not DeviceStatus.OFFLINE
+        if device.worker == pool.worker and is_virtual(device) and device.status is not DeviceStatus.OFFLINE
     ]
 
 
@@ -47,7 +48,7 @@ def unplugged(pool: Pool, devices: Iterable[DeviceRecord]) -> list[str]:
         device.serial
         for device in devices
         if device.worker == pool.worker
-        and device.model is not None
+        and is_virtual(device)
         and device.status is DeviceStatus.OFFLINE
         and device.reservation is None
     ]
