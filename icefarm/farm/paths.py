@@ -15,7 +15,7 @@ from attrs import define, field, frozen
 
 from icefarm.farm.errors import CannotStart
 from icefarm.system.files import write_whole
-from icefarm.system.local_routers import NOTE, noted_sockets
+from icefarm.system.local_routers import NOTE, sockets_in
 from icefarm.text.outside_json import parse_json
 
 __all__ = ["DataDirectory", "DirectoryLock", "RouterPlace", "RunningFarm", "default_data_directory"]
@@ -137,7 +137,7 @@ class DataDirectory:
                 return None
             noted = parse_json((self.run / NOTE).read_text())
             # That of an earlier version names no sockets.
-            sockets = noted_sockets(self.run) or {str(noted["url"]): self.local_socket}
+            sockets = sockets_in(noted, self.run) or {str(noted["url"]): self.local_socket}
             if not any(socket.is_socket() for socket in sockets.values()):
                 return None
             return RunningFarm(str(noted["url"]), bool(noted["needs_tokens"]), sockets)

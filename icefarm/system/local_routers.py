@@ -9,10 +9,11 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
+from typing import Any
 
 from icefarm.text.outside_json import parse_json
 
-__all__ = ["NOTE", "noted_sockets", "sockets_beside"]
+__all__ = ["NOTE", "noted_sockets", "sockets_beside", "sockets_in"]
 
 #: The file in a farm's directory of sockets that says which farm runs.
 NOTE = "farm.json"
@@ -20,16 +21,23 @@ _UNIX = "unix:"
 
 
 def noted_sockets(directory: Path) -> dict[str, Path]:
-    """Return the sockets of a farm's routers, by the URL at which others reach each; none where none are noted.
+    """Return the sockets that the note in a directory names, as `sockets_in` does; none where there is no note."""
+    try:
+        return sockets_in(parse_json((directory / NOTE).read_text()), directory)
+    except (OSError, ValueError):
+        return {}
+
+
+def sockets_in(note: Any, directory: Path) -> dict[str, Path]:
+    """Return the sockets of a farm's routers, by the URL at which others reach each; none where the note names none.
 
     A note does not count where other users may write, as in /tmp: clients show their tokens at these sockets.
     """
     try:
         if not _is_ours(directory):
             return {}
-        sockets = parse_json((directory / NOTE).read_text())["sockets"]
-        # They are in this directory, whatever the file says.
-        return {str(url): directory / Path(name).name for url, name in sockets.items()}
+        # They are in this directory, whatever the note says.
+        return {str(url): directory / Path(name).name for url, name in note["sockets"].items()}
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return {}
 

@@ -65,6 +65,25 @@ def test_the_farms_other_routers_are_reached_at_their_own_sockets(data_dir: Path
         assert _socket_of(own, parse_url(url)) == first
 
 
+def test_a_farm_that_is_started_anew_while_its_note_is_read_is_the_one_or_the_other(
+    data_dir: Path, running: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = "https://127.0.0.1:8080", "https://127.0.0.1:9090"
+    running(first, True, [first])
+    read = Path.read_text
+
+    def read_and_start_anew(path: Path, *args: str) -> str:
+        text = read(path, *args)
+        running(second, False, [second])
+        return text
+
+    monkeypatch.setattr(Path, "read_text", read_and_start_anew)
+    for url in (first, second):
+        farm = DataDirectory(data_dir).running_farm()
+        assert farm is not None
+        assert (farm.url, list(farm.sockets)) == (url, [url])
+
+
 def test_a_socket_that_is_named_is_taken_before_others(data_dir: Path, running: Callable[..., None]) -> None:
     routers = ("https://127.0.0.1:8080", "https://127.0.0.1:8081")
     running(routers[0], True, routers)
