@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import os
+import signal
 import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -188,6 +189,27 @@ def test_a_forked_child_leaves_its_parents_reservations_alone(faces: Faces) -> N
         assert os.waitstatus_to_exitcode(status) == 0
         assert list(faces.farm.reservations) == ["A"]
         assert farm.available() == ["B"]
+
+
+def test_a_forked_child_that_goes_on_with_its_parents_results_is_refused_instead_of_waiting_for_ever(
+    faces: Faces,
+) -> None:
+    with faces.Farm(name="exp") as farm, farm.reserve(1) as boards:
+        results = boards.evaluate([CIRCUIT] * 99)
+        next(results)
+        child = os.fork()
+        if child == 0:
+            # A child that waits is killed.
+            signal.alarm(20)
+            refused = False
+            try:
+                list(results)
+            except RuntimeError:
+                refused = True
+            os._exit(0 if refused else 1)
+        _, status = os.waitpid(child, 0)
+        assert os.waitstatus_to_exitcode(status) == 0
+        assert len(list(results)) == 98
 
 
 # --------------------------------------------------------------------------------------------------- asyncio

@@ -1,8 +1,8 @@
-"""A client that is given several URLs of its farm: which it tries, in which order, and for how long."""
+"""A client's links: which of several URLs it tries, in which order and for how long; tokens at several routers."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,8 @@ from icefarm.client.connection.link import FarmLink
 from icefarm.client.connection.patience import Patience
 from icefarm.client.connection.settings import ClientSettings
 from icefarm.client.session import connect
-from icefarm.contract import Role
-from icefarm.errors import IcefarmError, InvalidArgument, LinkLost, NotAuthorized
+from icefarm.contract import Role, control_procedure
+from icefarm.errors import Busy, IcefarmError, InvalidArgument, LinkLost, NotAuthorized
 from icefarm.oidc.stored_login import login_path, stored_login
 from icefarm.wamp.credentials import Credentials
 from icefarm.wamp.url import farm_urls, first_in_reach
@@ -34,6 +34,9 @@ class Session:
     router_urls: frozenset[str] = frozenset({""})
     authid: str = "ada"
     lost: list[Callable[[str], None]] = Factory(list)
+    #: What is wrong when it is to show a fresh token; the tokens that it has shown.
+    broken: IcefarmError | None = None
+    shown: list[str] = Factory(list)
 
     async def subscribe(self, *_: object) -> None:
         """Nothing is published here."""
@@ -41,8 +44,20 @@ class Session:
     def on_lost(self, handler: Callable[[str], None]) -> None:
         self.lost.append(handler)
 
-    async def call(self, *_: object, **__: object) -> dict[str, float]:
+    async def call(self, procedure: str, _: object, fields: Mapping[str, str], **__: object) -> dict[str, float]:
+        if procedure == control_procedure("renew"):
+            if self.broken is not None:
+                raise self.broken
+            self.shown.append(fields["token"])
         return {"heartbeat_s": 1e6}
+
+
+class Listener:
+    """Hears nothing of interest."""
+
+    def heard(self, *_: object) -> None: ...
+
+    def on_heartbeat_reply(self, *_: object) -> None: ...
 
 
 @define(eq=False)
@@ -180,6 +195,33 @@ def test_a_client_that_knows_the_routers_of_its_farm_leaves_its_link_where_it_is
     assert attempts.last.fail()
     attempts.clock.advance(1.0)
     assert attempts.tried == [ONE]
+
+
+class Fresh:
+    """Tickets that are due."""
+
+    async def ticket(self) -> str:
+        return "fresh"
+
+    def is_due(self) -> bool:
+        return True
+
+
+def test_a_router_that_is_lost_meanwhile_does_not_keep_fresh_tokens_from_the_others() -> None:
+    attempts, all_ = Attempts(), frozenset({ONE, TWO, THREE})
+    link, _ = attempts.client(ONE)
+    link.tickets, link.listener = Fresh(), Listener()
+    sessions = [
+        Session(ONE, all_, broken=LinkLost("cable cut")),
+        Session(TWO, all_, broken=Busy()),
+        Session(THREE, all_),
+    ]
+    link.at(TWO)
+    link.at(THREE)
+    for attempt, session in zip(attempts.made, sessions, strict=True):
+        attempt.succeed(session)
+    attempts.clock.advance(0)
+    assert [session.shown for session in sessions] == [[], [], ["fresh"]]
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,11 @@ class Engine:
         return self.wait(self.submit(function, *args, **kwargs))
 
     def wait(self, future: Future[T]) -> T:
-        """Wait for a result; an interrupt cancels what gives it."""
+        """Wait for a result; an interrupt cancels what gives it.
+
+        Raises `WrongThread` in a forked child, where nothing would give it.
+        """
+        self._check_process()
         try:
             return future.result()
         except BaseException:
@@ -75,9 +79,12 @@ class Engine:
         self._check()
         self.reactor.callFromThread(function, *args, **kwargs)
 
-    def _check(self) -> None:
+    def _check_process(self) -> None:
         if self.pid != os.getpid():
             raise WrongThread("this farm was opened in the parent process; open one in this process")
+
+    def _check(self) -> None:
+        self._check_process()
         if current_thread() is self._thread:
             raise WrongThread("the blocking client cannot be called from an event listener: it runs in its thread")
 

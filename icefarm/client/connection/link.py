@@ -486,9 +486,19 @@ class FarmLink:
     async def _renew(self, tickets: Tickets) -> None:
         try:
             token = await tickets.ticket()
-            for bus in [link.bus for link in (self, *self._others.values())]:
-                if bus is not None:
-                    await bus.call(control_procedure("renew"), (), {"token": token}, timeout=HEARTBEAT_LIMIT)
+        except IcefarmError as error:
+            self._log.warn("the sign-in at {url} could not be renewed: {error}", url=self.url, error=error)
+            return
+        # One after the other: a router that is lost is no reason to let the token expire at the next.
+        for link in (self, *self._others.values()):
+            await link._show(token)
+
+    async def _show(self, token: str) -> None:
+        """Show control a fresh token for this link's session."""
+        if self.bus is None:
+            return
+        try:
+            await self.bus.call(control_procedure("renew"), (), {"token": token}, timeout=HEARTBEAT_LIMIT)
         except IcefarmError as error:
             # The session ends when its token does; the next sign-in says what is wrong.
             self._log.warn("the sign-in at {url} could not be renewed: {error}", url=self.url, error=error)
