@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cache
-from operator import itemgetter
+from operator import and_, itemgetter
 from typing import Any
 
-from attrs import frozen
+from attrs import Factory, field, frozen
 
 from icefarm.bitstream.commands import LONGEST_BODY, REBUILD, Walk, WrongBinary
 from icefarm.bitstream.image import body as written
@@ -96,17 +96,22 @@ def for_loading(data: bytes) -> bytes:
     frame = next((frame for frame in _frames() if frame.has_parts_of(data, start)), None)
     if frame is None or not frame.bram:
         return data
-    body = memoryview(data)[start:]
-    if not all(_is_zero(bytes(body[content])) for content in frame.bram):
+    if not all(_is_zero(data, start + content.start, start + content.stop) for content in frame.bram):
         return data
+    body = memoryview(data)[start:]
     if _uses_block_ram([body[content] for content in frame.cram]):
         return data
     bare = next(bare for bare in _frames() if bare.boot == frame.boot and not bare.bram)
     return bare.with_cram_of(data, start)
 
 
-def _is_zero(part: bytes) -> bool:
-    return part.count(0) == len(part)
+def _is_zero(data: bytes, start: int, end: int) -> bool:
+    return data.startswith(_zeros(end - start), start)
+
+
+@cache
+def _zeros(length: int) -> bytes:
+    return bytes(length)
 
 
 def _is_usual(data: bytes, start: int) -> bool:
@@ -148,7 +153,7 @@ def _check_block_ram(cram: Sequence[memoryview]) -> None:
         )
 
 
-@frozen
+@frozen(eq=False)
 class _Frame:
     """The commands of a body whose walk found nothing wrong.
 
@@ -166,6 +171,13 @@ class _Frame:
     under_crc: slice
     #: The bytes from there to the end.
     tail: bytes
+    #: Gets the parts of a body, by its start.
+    _getters: dict[int, Callable[[bytes], tuple[bytes, ...]]] = Factory(dict)
+    _expected: tuple[bytes, ...] = field(init=False)
+
+    @_expected.default
+    def _parts_alone(self) -> tuple[bytes, ...]:
+        return tuple(part for _, part in self.parts)
 
     def is_of(self, data: bytes, start: int = 0) -> bool:
         """Tell whether the walk would find nothing wrong with the body that begins there, and has these commands."""
@@ -174,11 +186,13 @@ class _Frame:
 
     def has_parts_of(self, data: bytes, start: int = 0) -> bool:
         """Tell whether the body that begins there has these commands; its CRC is not looked at."""
-        return (
-            len(data) - start == self.length
-            and data.endswith(self.tail)
-            and all(data.startswith(part, start + position) for position, part in self.parts)
-        )
+        if len(data) - start != self.length or not data.endswith(self.tail):
+            return False
+        getter = self._getters.get(start)
+        if getter is None:
+            places = (slice(start + position, start + position + len(part)) for position, part in self.parts)
+            getter = self._getters[start] = itemgetter(*places)
+        return getter(data) == self._expected
 
     def with_cram_of(self, data: bytes, start: int) -> bytes:
         """Return what comes before ``start``, and this frame, which has no block RAM, with the CRAM of the body there.
@@ -222,7 +236,7 @@ def _uses_block_ram(cram: Sequence[bytes | memoryview]) -> bool:
     """
     for bank, (at_once, masks) in zip(cram, _block_ram_bytes(), strict=True):
         found = at_once(bank)
-        if any(found) and any(byte & mask for byte, mask in zip(found, masks, strict=True)):
+        if any(found) and any(map(and_, found, masks)):
             return True
     return False
 

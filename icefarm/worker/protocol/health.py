@@ -39,9 +39,6 @@ class Outcome(Enum):
     FAILURE = auto()
 
 
-_BAD = (Outcome.TIMEOUT, Outcome.RETRY)
-
-
 @frozen
 class Health:
     """A board's last outcomes, in order."""
@@ -73,8 +70,10 @@ class Health:
     @property
     def verdict(self) -> str | None:
         """Why the board is unreliable, as the end of a sentence that begins "the board"; None if it is not."""
-        bad = sum(outcome in _BAD for outcome in self.outcomes)
-        if self.fresh < WINDOW or bad <= SHARE * WINDOW:
+        if self.fresh < WINDOW:
+            return None
+        bad = self.outcomes.count(Outcome.TIMEOUT) + self.outcomes.count(Outcome.RETRY)
+        if bad <= SHARE * WINDOW:
             return None
         return f"is unreliable: {bad} of its last {WINDOW} attempts failed"
 
