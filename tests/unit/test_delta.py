@@ -29,7 +29,7 @@ from icefarm.bitstream.up5k import (
     PREAMBLE,
 )
 from icefarm.client.evaluation.payload import payload_of
-from icefarm.client.evaluation.sent import ATTEMPTS, BASES, SELDOM, SMALLEST, Bases
+from icefarm.client.evaluation.sent import ATTEMPTS, BASES, FEW, SELDOM, SMALLEST, Bases
 from icefarm.contract import BASE_DIGITS, Assignment
 from icefarm.errors import IcefarmError, InvalidBitstream, UnknownBitstream
 from icefarm.kinds.circuit import BASES as KEPT_BASES
@@ -281,6 +281,18 @@ def test_circuits_that_have_nothing_in_common_are_sent_whole_and_soon_no_longer_
         payload = payload_of(circuit(number, Form.DENSE).data)
         assert bases.brief(payload) is payload
     assert len(tried) == ATTEMPTS + 3
+
+
+def test_while_nothing_has_anything_in_common_only_the_latest_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    bases, compared = Bases(), list[int]()
+
+    def none_found(circuit: bytes, others: list[bytes], limit: int) -> None:
+        compared.append(len(others))
+
+    monkeypatch.setattr("icefarm.client.evaluation.sent.best_difference", none_found)
+    for number in range(ATTEMPTS + SELDOM + 2):
+        bases.brief(payload_of(circuit(number, Form.DENSE).data))
+    assert compared == [*range(1, ATTEMPTS + 1), FEW]
 
 
 @pytest.mark.parametrize("form", list(Form))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from collections.abc import Mapping
+from itertools import islice
 from typing import Any
 
 from attrs import Factory, define
@@ -27,8 +28,9 @@ BELIEVED_LEAST = 1 << 20
 BASES = 8
 #: Bytes as sent from which on a circuit is worth a difference, which takes some 250 bytes of a message and 0.1 ms.
 SMALLEST = 1024
-#: Attempts in a row without a gain after which only every so many circuits are tried.
-ATTEMPTS, SELDOM = 8, 16
+#: Attempts in a row without a gain after which only every so many circuits are tried, and with so many bases: with all
+#: of them it takes a millisecond, and the children of a circuit follow each other.
+ATTEMPTS, SELDOM, FEW = 8, 16, 2
 
 
 @define(eq=False)
@@ -85,8 +87,9 @@ class Bases:
         return True
 
     def _difference(self, circuit: _Base) -> dict[str, Any] | None:
+        most = BASES if self._failed < ATTEMPTS else FEW
         self._failed += 1
-        latest_first = list(reversed(self._bases))
+        latest_first = list(islice(reversed(self._bases), most))
         bases, size = [base.plain for base in latest_first], _size(circuit.payload)
         found = best_difference(circuit.plain, bases, size)
         if found is None:
