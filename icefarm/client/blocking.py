@@ -32,7 +32,7 @@ from icefarm.system.haste import leaving
 
 if TYPE_CHECKING:
     # Twisted is imported when a farm is made.
-    from icefarm.client.api.reactor_thread import Engine
+    from icefarm.client.api.reactor_thread import Engine, Pending
     from icefarm.client.evaluation.run import EvaluationRun, ResultBatch
 
 __all__ = ["ArchivedRun", "Boards", "Farm"]
@@ -131,7 +131,7 @@ class Farm(FarmFace, Blocking):
         done = False
         try:
             while True:
-                batch = engine.wait(following)
+                batch = following.wait()
                 done, deserted = batch.done, batch.deserted if deserted_raises else None
                 if deserted is None and not done:
                     # Before the results: the boards continue while the caller handles them.
@@ -219,16 +219,16 @@ class _Feeder:
         #: In the engine's thread, once it has begun.
         self._run: EvaluationRun | None = None
 
-    def begin(self, needs_boards: bool) -> Future[ResultBatch]:
+    def begin(self, needs_boards: bool) -> Pending[ResultBatch]:
         """Begin the run with its first items, so that a few circuits need one hand-over between the threads.
 
-        The future is of the first results if there are no more items, and else of how many more the run wants; with
+        The answer is of the first results if there are no more items, and else of how many more the run wants; with
         ``needs_boards``, of why it has none, if so.
         """
         # However few boards there are, it wants as many as go to one of them.
         chunk = self._pulled(max(0, min(CHUNK, self._plan.depth, self._plan.look_ahead)))
         try:
-            return self._engine.submit(self._begin, chunk, self._exhausted, needs_boards)
+            return self._engine.begin(self._begin, chunk, self._exhausted, needs_boards)
         except KeyboardInterrupt:
             # It may come once the run has been handed over, when nothing else would stop it.
             self._engine.post(self.stop)
@@ -243,8 +243,8 @@ class _Feeder:
         run.feed(chunk)
         return run.standing()
 
-    def feed(self, wanted: int) -> Future[ResultBatch]:
-        """Hand over so many items; the future is of the next results, asked for with the last ones."""
+    def feed(self, wanted: int) -> Pending[ResultBatch]:
+        """Hand over so many items; the answer is of the next results, asked for with the last ones."""
         chunk: list[Item] = []
         ends = False
         while wanted > 0 and not self._exhausted:
@@ -254,7 +254,7 @@ class _Feeder:
             chunk = self._pulled(size)
             ends = self._exhausted
             wanted -= size
-        return self._engine.submit(self._begun.exchange, chunk, ends)
+        return self._engine.begin(self._begun.exchange, chunk, ends)
 
     @property
     def _begun(self) -> EvaluationRun:

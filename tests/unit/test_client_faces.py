@@ -108,17 +108,17 @@ def test_a_run_that_is_interrupted_as_it_is_handed_over_is_stopped(
     faces: Faces, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with faces.Farm(name="exp") as farm, farm.reserve(1) as boards:
-        submit, handed_over = farm._engine.submit, list[str]()
+        begin, handed_over = farm._engine.begin, list[str]()
 
         def interrupted(function: Any, *args: Any, **kwargs: Any) -> Any:
-            following = submit(function, *args, **kwargs)
+            following = begin(function, *args, **kwargs)
             if function.__name__ == "_begin":
                 handed_over.append("run")
                 raise KeyboardInterrupt
             return following
 
         with monkeypatch.context() as patch:
-            patch.setattr(farm._engine, "submit", interrupted)
+            patch.setattr(farm._engine, "begin", interrupted)
             with pytest.raises(KeyboardInterrupt):
                 next(boards.evaluate([CIRCUIT] * 99))
         assert handed_over == ["run"]
