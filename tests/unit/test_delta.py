@@ -286,7 +286,7 @@ def test_circuits_that_have_nothing_in_common_are_sent_whole_and_soon_no_longer_
 def test_while_nothing_has_anything_in_common_only_the_latest_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
     bases, compared = Bases(), list[int]()
 
-    def none_found(circuit: bytes, others: list[bytes], limit: int) -> None:
+    def none_found(_: bytes, others: list[bytes], __: int) -> None:
         compared.append(len(others))
 
     monkeypatch.setattr("icefarm.client.evaluation.sent.best_difference", none_found)
