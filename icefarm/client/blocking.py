@@ -32,7 +32,7 @@ from icefarm.system.haste import leaving
 
 if TYPE_CHECKING:
     # Twisted is imported when a farm is made.
-    from icefarm.client.api.reactor_thread import Engine, Pending
+    from icefarm.client.api.reactor_thread import Engine, PendingResult
     from icefarm.client.evaluation.run import EvaluationRun, ResultBatch
 
 __all__ = ["ArchivedRun", "Boards", "Farm"]
@@ -219,7 +219,7 @@ class _Feeder:
         #: In the engine's thread, once it has begun.
         self._run: EvaluationRun | None = None
 
-    def begin(self, needs_boards: bool) -> Pending[ResultBatch]:
+    def begin(self, needs_boards: bool) -> PendingResult[ResultBatch]:
         """Begin the run with its first items, so that a few circuits need one hand-over between the threads.
 
         The answer is of the first results if there are no more items, and else of how many more the run wants; with
@@ -243,7 +243,7 @@ class _Feeder:
         run.feed(chunk)
         return run.standing()
 
-    def feed(self, wanted: int) -> Pending[ResultBatch]:
+    def feed(self, wanted: int) -> PendingResult[ResultBatch]:
         """Hand over so many items; the answer is of the next results, asked for with the last ones."""
         chunk: list[Item] = []
         ends = False

@@ -20,7 +20,7 @@ from twisted.python.failure import Failure
 
 from icefarm.errors import LinkLost, WrongThread
 
-__all__ = ["Engine", "Pending"]
+__all__ = ["Engine", "PendingResult"]
 
 T = TypeVar("T")
 #: What is awaited in the reactor's thread.
@@ -58,10 +58,10 @@ class Engine:
         self.reactor.callFromThread(self._start, future, lambda: function(*args, **kwargs))
         return future
 
-    def begin(self, function: Callable[..., Awaited[T]], *args: Any, **kwargs: Any) -> Pending[T]:
+    def begin(self, function: Callable[..., Awaited[T]], *args: Any, **kwargs: Any) -> PendingResult[T]:
         """Run a function as `submit` does, for a caller that does nothing but wait for its result."""
         self._check()
-        pending: Pending[T] = Pending(self)
+        pending: PendingResult[T] = PendingResult(self)
         self.reactor.callFromThread(pending.start, function, args, kwargs)
         return pending
 
@@ -95,7 +95,7 @@ class Engine:
         self.reactor.callFromThread(deferred.cancel)
 
 
-class Pending(Generic[T]):
+class PendingResult(Generic[T]):
     """A result that one other thread waits for.  A future, which takes callbacks, costs several times as much."""
 
     def __init__(self, engine: Engine) -> None:
