@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from icefarm.contract import ARCHIVE_FIELDS
 from icefarm.control.archive.rows import parse_rows
 from icefarm.errors import DeviceFailed, InvalidArgument
+from icefarm.worker.archive import rows
 from icefarm.worker.archive.rows import MAX_ROW, Note, failure_row, measurement_row, note_from_wire
 from icefarm.worker.archive.spool import FileSpool
 
@@ -19,6 +25,19 @@ LONG = "x" * 600_000
 MEASURED = {
     "evaluation_id": "e1", "serial": "A", "kind": "counter", "options": {"window": 1.0}, "value": 7, "ended_at": NOW
 }  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def without_package() -> ModuleType:
+    """Return `icefarm.worker.archive.rows` as it is where `orjson` can't be imported."""
+    spec = importlib.util.spec_from_file_location("rows_without_orjson", rows.__file__)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "orjson", None)
+        spec.loader.exec_module(module)
+    return module
 
 
 def fields_of(row: bytes) -> dict[str, Any]:
@@ -123,3 +142,23 @@ def test_a_row_has_what_was_measured_also_what_a_board_does_not_usually_measure(
 def test_a_number_that_is_not_finite_keeps_no_other_field_from_the_archive(field: str) -> None:
     row = measurement_row("r1", Note("ga-7"), {**WHOLE, field: float("nan")})
     assert fields_of(row)["sha256"] == WHOLE["sha256"]
+
+
+VALUES = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5), st.binary(max_size=3)),
+    lambda each: st.one_of(st.lists(each, max_size=3), st.dictionaries(st.text(max_size=3), each, max_size=3)),
+    max_leaves=5,
+)
+TEXTS = st.one_of(st.none(), st.text(max_size=5), st.text('\ud800\x7f\\"/é', max_size=3))
+
+
+@given(VALUES, TEXTS, st.dictionaries(st.text(max_size=3), st.one_of(st.integers(), st.text(max_size=3)), max_size=3))
+def test_a_row_has_the_same_in_it_with_the_compiled_package_as_without_it(
+    without_package: ModuleType, value: object, circuit: str | None, labels: dict[str, Any]
+) -> None:
+    measured = {**WHOLE, "value": value}
+    found = [
+        module.measurement_row("r1", Note("ga-7", circuit, labels), measured) for module in (rows, without_package)
+    ]
+    first, second = (json.dumps(json.loads(row.decode("ascii"))) for row in found)
+    assert first == second

@@ -7,7 +7,7 @@ written for speed.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from math import isfinite
 from typing import Any
@@ -16,6 +16,13 @@ from attrs import frozen
 
 from icefarm.contract import ARCHIVE_FIELDS, MAX_CIRCUIT_NAME, MAX_LABELS, NAME_RULE, valid_name
 from icefarm.errors import IcefarmError, InvalidArgument
+
+# A worker writes a few rows at a time, between messages, when hardly anything is in the processor's caches: that takes
+# the standard library 14 microseconds a row, and orjson 6.
+try:
+    from orjson import dumps
+except ImportError:  # a platform for which there is no wheel
+    dumps = None  # type: ignore[assignment]
 
 __all__ = ["MAX_ROW", "Note", "failure_row", "measurement_row", "note_from_wire"]
 
@@ -123,14 +130,42 @@ _MAY_BE_LONG: Mapping[str, Any] = {"value": None, "labels": None, "options": {}}
 _encode = json.JSONEncoder(allow_nan=False, default=repr, separators=(",", ":"), check_circular=False).encode
 
 
+#: Types of values that orjson writes as the standard library does.
+_SIMPLE = frozenset((int, str, bool, type(None)))
+
+
 def _encoded(fields: list[Any]) -> bytes:
+    row = _quickly_encoded(fields)
+    if row is None:
+        row = _fully_encoded(fields)
+    return row if len(row) <= MAX_ROW else _shortened(fields, len(row))
+
+
+def _quickly_encoded(fields: Sequence[Any]) -> bytes | None:
+    """Return the row; None where it takes more than orjson: numbers that are not finite, and other than ASCII."""
+    if dumps is None or not _is_simple(fields[_VALUE]):
+        return None
     try:
-        row = _encode(fields).encode("ascii")
+        row = dumps(fields)
+    except TypeError:
+        return None
+    return row if row.isascii() else None
+
+
+def _is_simple(value: Any) -> bool:
+    kind = value.__class__
+    if kind is float:
+        return isfinite(value)
+    return kind in _SIMPLE or (kind is list and set(map(type, value)) == {int})
+
+
+def _fully_encoded(fields: list[Any]) -> bytes:
+    try:
+        return _encode(fields).encode("ascii")
     except (ValueError, RecursionError):
         # A third-party kind may answer with values that JSON cannot represent.
         fields[_VALUE] = repr(fields[_VALUE])[:MAX_MESSAGE]
-        row = _plainly(fields)
-    return row if len(row) <= MAX_ROW else _shortened(fields, len(row))
+        return _plainly(fields)
 
 
 def _plainly(fields: Any) -> bytes:
