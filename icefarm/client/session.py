@@ -256,8 +256,14 @@ class ClientSession(FarmQuestions, OperatorOrders):
             if more != [None, None, False] or _TOO_MANY not in error.message:
                 raise
             records = await reserve(asked)
-        await self.calibrations.learn(record.calibration for record in records)
+        await self._learn_calibrations(records)
         return records
+
+    async def _learn_calibrations(self, records: Sequence[ReservationRecord]) -> None:
+        """Learn how reserved boards deviate, before their results are corrected."""
+        calibrated = [record.calibration for record in records if record.calibration is not None]
+        if calibrated:
+            await self.calibrations.learn(calibrated)
 
     def group_of(self, records: Sequence[ReservationRecord]) -> BoardGroup | None:
         """Return the group of these reservations; None: their boards stay the same."""
@@ -271,7 +277,7 @@ class ClientSession(FarmQuestions, OperatorOrders):
         found = await self.snapshot()
         records = [each for each in found.reservations if each.client == self.name and each.ended_at is None]
         self._reservations.adopt(records, found.time, keep=keep)
-        await self.calibrations.learn(record.calibration for record in records)
+        await self._learn_calibrations(records)
         return records
 
     @checked
