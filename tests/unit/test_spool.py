@@ -14,10 +14,9 @@ from twisted.internet.task import Clock
 
 from icefarm.errors import Busy
 from icefarm.system.files import Locked
-from icefarm.worker.archive.recorder import GATHER, SOON, Recorder
+from icefarm.worker.archive.recorder import GATHER, MOST_GATHERED, SOON, Recorder
 from icefarm.worker.archive.rows import MAX_ROW, Note
 from icefarm.worker.archive.spool import BATCH_BYTES, BATCH_ROWS, Batch, FileSpool, MemorySpool, Spool
-from icefarm.worker.archive.writer import MOST_GATHERED
 
 LIMIT = 1 << 20
 
