@@ -18,8 +18,9 @@ from icefarm.client.api.notebook.progress_bar import MakeBar, counted_awaiting
 from icefarm.client.api.process_engine import engine
 from icefarm.client.evaluation.payload import Placing
 from icefarm.client.evaluation.results import Result
+from icefarm.client.evaluation.tasks import Item
 from icefarm.client.runs.archived_run import RunFace, RunHandle
-from icefarm.client.session import ClientSession, RunPlan
+from icefarm.client.session import CHUNK, ClientSession, RunPlan
 from icefarm.contract import ReservationRecord
 
 if TYPE_CHECKING:
@@ -90,33 +91,71 @@ class Farm(OpenedAwaiting, Asyncio):
         self, plan: RunPlan, reservations: Mapping[str, ReservationRecord], bitstreams: Bitstreams, placing: Placing
     ) -> AsyncIterator[Result]:
         """Yield the results of a plan.  Bitstreams are read and checked in the engine's thread."""
-        run: EvaluationRun = await self._bound(self._subject.begin)(plan, reservations)
-        batch: ResultBatch = run.opening
-
-        async def take() -> ResultBatch:
-            return await run.take()
-
-        def feed(source: Any, last: bool) -> None:
-            run.feed([] if last else [placing.item(source)], last=last)
-
-        source, exhausted = _each(bitstreams), False
+        feed = _Feed(self._subject, plan, reservations, placing)
+        source = _each(bitstreams)
+        # An asynchronous iterable may give its next item late: each is sent at once.
+        at_once = 0 if isinstance(bitstreams, AsyncIterable) else CHUNK
+        done = False
         try:
+            given, ends = await _some(source, min(at_once, plan.depth, plan.look_ahead))
+            batch = await self._bound(feed.begin)(given, ends)
             while True:
+                done = batch.done
                 for result in batch.results:
                     yield result
-                if batch.done:
+                if done:
                     return
                 if batch.deserted is not None:
                     raise batch.deserted
-                wanted = batch.wanted
-                while wanted > 0 and not exhausted:
-                    given = await anext(source, _END)
-                    exhausted = given is _END
-                    self._post(feed, given, exhausted)
-                    wanted -= 1
-                batch = await self._bound(take)()
+                wanted, given = batch.wanted, []
+                while wanted > 0 and not ends:
+                    if given:
+                        self._post(feed.feed, given)
+                    given, ends = await _some(source, min(wanted, max(1, at_once)))
+                    wanted -= len(given)
+                batch = await self._bound(feed.exchange)(given, ends)
         finally:
-            self._post(run.stop)
+            if not done:
+                self._post(feed.stop)
+
+
+class _Feed:
+    """A run as the engine's thread has it, which reads and checks its bitstreams."""
+
+    def __init__(
+        self, session: ClientSession, plan: RunPlan, reservations: Mapping[str, ReservationRecord], placing: Placing
+    ) -> None:
+        self._session = session
+        self._plan = plan
+        self._reservations = reservations
+        self._placing = placing
+        #: Once it has begun.
+        self._run: EvaluationRun | None = None
+
+    async def begin(self, sources: Iterable[Any], ends: bool) -> ResultBatch:
+        self._run = run = self._session.run(self._plan, self._reservations)
+        if run.opening.deserted is not None:
+            return run.opening
+        return await run.begin(self._items(sources), ends)
+
+    def feed(self, sources: Iterable[Any]) -> None:
+        self._begun.feed(self._items(sources))
+
+    async def exchange(self, sources: Iterable[Any], ends: bool) -> ResultBatch:
+        return await self._begun.exchange(self._items(sources), ends)
+
+    def stop(self) -> None:
+        """Stop the run."""
+        if self._run is not None:
+            self._run.stop()
+
+    @property
+    def _begun(self) -> EvaluationRun:
+        assert self._run is not None
+        return self._run
+
+    def _items(self, sources: Iterable[Any]) -> list[Item]:
+        return [self._placing.item(source) for source in sources]
 
 
 class Boards(ReservedBoards[Bitstreams, AsyncIterator[Result]], LeftAwaiting, Asyncio):
@@ -149,9 +188,6 @@ class Experiment(ExperimentFace, Asyncio):
         return Results(self, stream)
 
 
-_END = object()
-
-
 async def _each(bitstreams: Bitstreams) -> AsyncIterator[Any]:
     if isinstance(bitstreams, AsyncIterable):
         async for bitstream in bitstreams:
@@ -159,6 +195,17 @@ async def _each(bitstreams: Bitstreams) -> AsyncIterator[Any]:
     else:
         for bitstream in bitstreams:
             yield bitstream
+
+
+async def _some(source: AsyncIterator[Any], most: int) -> tuple[list[Any], bool]:
+    """Return the next ones, and whether there are no more."""
+    given: list[Any] = []
+    while len(given) < most:
+        try:
+            given.append(await anext(source))
+        except StopAsyncIteration:
+            return given, True
+    return given, False
 
 
 class ArchivedRun(RunFace, Asyncio):

@@ -25,7 +25,7 @@ from icefarm.client.evaluation.payload import Placing
 from icefarm.client.evaluation.results import Result
 from icefarm.client.evaluation.tasks import Item
 from icefarm.client.runs.archived_run import RunFace, RunHandle
-from icefarm.client.session import ClientSession, RunPlan
+from icefarm.client.session import CHUNK, ClientSession, RunPlan
 from icefarm.contract import ReservationRecord
 from icefarm.errors import IcefarmError
 from icefarm.system.haste import leaving
@@ -36,9 +36,6 @@ if TYPE_CHECKING:
     from icefarm.client.evaluation.run import EvaluationRun, ResultBatch
 
 __all__ = ["ArchivedRun", "Boards", "Farm"]
-
-#: Items prepared before the boards get them: enough to save work, few enough that no board waits for long.
-CHUNK = 8
 
 
 class Farm(FarmFace, Blocking):
@@ -238,10 +235,7 @@ class _Feeder:
         self._run = run = self._session.run(self._plan, self._reservations)
         if needs_boards and run.opening.deserted is not None:
             return run.opening
-        if ends:
-            return await run.exchange(chunk, ends)
-        run.feed(chunk)
-        return run.standing()
+        return await run.begin(chunk, ends)
 
     def feed(self, wanted: int) -> PendingResult[ResultBatch]:
         """Hand over so many items; the answer is of the next results, asked for with the last ones."""

@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from icefarm.client.evaluation.run import EvaluationRun
     from icefarm.client.evaluation.run_report import RunNotes, RunReporter
 
-__all__ = ["Access", "ClientSession", "RunPlan", "Snapshot", "connect"]
+__all__ = ["CHUNK", "Access", "ClientSession", "RunPlan", "Snapshot", "connect"]
 
 #: Seconds for an attempt to reboot boards: they may be reflashed.
 REBOOT_LIMIT = 180.0
@@ -66,6 +66,8 @@ ASK_LIMIT = 60.0
 EVALUATION_LIMIT = 150.0
 #: The same on a board that others share: its turn may come late, and nobody knows how long theirs take.
 SHARED_LIMIT = 3600.0
+#: Items prepared before the boards get them: enough to save work, few enough that no board waits for long.
+CHUNK = 8
 
 
 @frozen
@@ -321,10 +323,6 @@ class ClientSession(FarmQuestions, OperatorOrders):
     async def ask(self, serial: str, method: str, *, limit: float | None = ASK_LIMIT, **arguments: Any) -> Any:
         """Call a method that the kind of a reserved board offers beside ``evaluate``, once; ``limit`` is in seconds."""
         return await self.boards.ask(serial, method, arguments, limit)
-
-    async def begin(self, plan: RunPlan, reservations: Mapping[str, ReservationRecord]) -> EvaluationRun:
-        """Begin a run, as `run` does, for a caller in another thread."""
-        return self.run(plan, reservations)
 
     def run(self, plan: RunPlan, reservations: Mapping[str, ReservationRecord]) -> EvaluationRun:
         """Begin a run of evaluations on boards, of which ``reservations`` are known."""

@@ -58,19 +58,38 @@ def test_a_short_list_needs_one_hand_over_to_the_clients_thread(
 ) -> None:
     client = farm.client()
     with client.reserve(1, window=0.5) as boards:
-        handed, hand_over = [], client._engine.reactor.callFromThread
-
-        def noted(*call: Any) -> None:
-            if threading.current_thread() is threading.main_thread():
-                handed.append(call)
-            hand_over(*call)
-
-        monkeypatch.setattr(client._engine.reactor, "callFromThread", noted)
+        handed = _noted(client._engine.reactor, monkeypatch)
         assert [result.value for result in boards.evaluate([SLOW, FAST])] == [1000, 16_000]
         assert len(handed) <= 2
         handed.clear()
         assert [result.value for result in boards.evaluate([SLOW])] == [1000]
         assert len(handed) == 1
+
+
+def test_a_short_list_needs_one_hand_over_from_an_event_loop(
+    farm: FarmInMemory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def evaluated() -> int:
+        client = farm.async_client_class(URL, "asyncio")
+        async with client, await client.reserve(1, window=0.5) as boards:
+            handed = _noted(client._engine.reactor, monkeypatch)
+            assert [result.value async for result in boards.evaluate([SLOW])] == [1000]
+            return len(handed)
+
+    assert asyncio.run(evaluated()) == 1
+
+
+def _noted(reactor: Any, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Return what the main thread hands over to the reactor's from now on."""
+    handed, hand_over = list[Any](), reactor.callFromThread
+
+    def noted(*call: Any) -> None:
+        if threading.current_thread() is threading.main_thread():
+            handed.append(call)
+        hand_over(*call)
+
+    monkeypatch.setattr(reactor, "callFromThread", noted)
+    return handed
 
 
 def test_noise_makes_the_values_of_repeats_differ() -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from attrs import define, field, frozen
-from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
+from twisted.internet.defer import CancelledError, Deferred, ensureDeferred, succeed
 from twisted.python.failure import Failure
 
 from icefarm.client.connection.board_calls import BoardCalls
@@ -162,6 +162,13 @@ class EvaluationRun:
             _log.failure("a look-up in the archive failed", failure)
             self._trouble = InternalError("an internal error of the client; its log has the details")
         self._stir()
+
+    def begin(self, items: Sequence[Item], last: bool) -> Deferred[ResultBatch]:
+        """Take the first items; return the first results if they are the last ones too, and else what it wants."""
+        if last:
+            return self.exchange(items, last)
+        self.feed(items)
+        return succeed(self.standing())
 
     def exchange(self, items: Sequence[Item], last: bool) -> Deferred[ResultBatch]:
         """Take items, send them at once, and return the next batch, as `take` does."""
