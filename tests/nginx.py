@@ -6,13 +6,13 @@ import shutil
 import socket
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from guides import sections
+from waiting import wait_until
 
 __all__ = ["PREFIX", "nginx", "with_stream_module"]
 
@@ -62,13 +62,11 @@ def nginx(port: int, farm: str) -> Iterator[str]:
 
 
 def _wait_until_open(port: int) -> None:
-    deadline = time.monotonic() + LIMIT
-    while True:
+    def is_open() -> bool:
         with socket.socket() as one:
-            if one.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        assert time.monotonic() < deadline, "nginx does not listen"
-        time.sleep(0.02)
+            return one.connect_ex(("127.0.0.1", port)) == 0
+
+    wait_until(is_open, "nginx listens", LIMIT)
 
 
 def with_stream_module(prefix: Path) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from waiting import until
+
 from faults.clients import Client
 from faults.farm import FaultyFarm
 from faults.invariants import check_agreement, check_archived
-from faults.parts import until
 
 __all__ = ["ITEMS", "Start", "all_answered", "evaluating"]
 
@@ -25,7 +26,7 @@ ANSWER_LIMIT = 90.0
 async def evaluating(farm: FaultyFarm, start: Start, name: str, items: int = ITEMS, **options: Any) -> Client:
     """Start a client, with all boards unless ``options`` say otherwise; wait until some evaluations are answered."""
     client = start(name, **{"boards": farm.amount, "items": items, "window": WINDOW, "hold": True, **options})
-    await until(farm.reactor, lambda: client.tally.values >= 5, "the first answers", BEGIN_LIMIT)
+    await until(lambda: client.tally.values >= 5, "the first answers", BEGIN_LIMIT)
     return client
 
 
@@ -34,7 +35,7 @@ async def all_answered(farm: FaultyFarm, client: Client, items: int = ITEMS, *, 
 
     All must be in the archive too, unless a worker is still away.
     """
-    await until(farm.reactor, lambda: client.holding or not client.running, f"{items} answers", ANSWER_LIMIT)
+    await until(lambda: client.holding or not client.running, f"{items} answers", ANSWER_LIMIT)
     if client.running:
         await check_agreement(farm, [client])
     tally = await client.finish()

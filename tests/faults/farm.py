@@ -19,11 +19,12 @@ from twisted.internet.endpoints import UNIXClientEndpoint, connectProtocol
 from twisted.internet.protocol import connectionDone
 from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
+from waiting import until
 
 from faults.links import FarmLinks, RouterAddress
 from faults.logs import LogCheck
 from faults.oracle import OFFSET_PPM, Oracle, write_circuits
-from faults.parts import Victim, of_postgres, of_process, until
+from faults.parts import Victim, of_postgres, of_process
 from icefarm.client.session import ClientSession, Snapshot, connect
 from icefarm.contract import DeviceStatus
 from icefarm.errors import IcefarmError
@@ -234,14 +235,15 @@ class FaultyFarm:
     async def all_available(self, limit: float = READY_LIMIT) -> float:
         """Wait until every board is available to everybody; returns the seconds that it took."""
         began = self.reactor.seconds()
-        deadline = began + limit
-        while True:
+        states: list[tuple[str, str, str | None]] = []
+
+        async def are_available() -> bool:
             snapshot = await self.watcher.snapshot()
-            states = [(device.serial, device.status.value, device.reason) for device in snapshot.devices]
-            if len(states) == self.amount and all(state[1] == DeviceStatus.AVAILABLE for state in states):
-                return float(self.reactor.seconds() - began)
-            assert self.reactor.seconds() < deadline, f"not all available within {limit:g} s: {states}"
-            await until(self.reactor, iter((False, False, True)).__next__, "a moment", 1.0)
+            states[:] = [(device.serial, device.status.value, device.reason) for device in snapshot.devices]
+            return len(states) == self.amount and all(state[1] == DeviceStatus.AVAILABLE for state in states)
+
+        await until(are_available, lambda: f"all boards are available: {states}", limit)
+        return float(self.reactor.seconds() - began)
 
     def query(self, statement: str) -> list[tuple[Any, ...]]:
         """Ask PostgreSQL, past control."""
@@ -263,15 +265,16 @@ class FaultyFarm:
 
     async def _sign_in(self) -> None:
         """Sign the watcher in, as soon as control lets somebody."""
-        deadline = self.reactor.seconds() + READY_LIMIT
-        while True:
+
+        async def is_in() -> bool:
             try:
                 await self.watcher.start()
             except IcefarmError:
-                assert self.reactor.seconds() < deadline, "control does not answer"
                 self.watcher = connect(self.reactor, self.watcher.url, "watcher")
-            else:
-                return
+                return False
+            return True
+
+        await until(is_in, "control lets the watcher in", READY_LIMIT)
 
     async def _start_relays(self) -> None:
         where = parse_dsn(self.dsn)

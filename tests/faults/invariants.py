@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
-from twisted.internet.task import deferLater
+from waiting import until
 
 from faults.clients import Client, Tally
 from faults.farm import FaultyFarm
@@ -20,18 +21,18 @@ AGREEMENT_LIMIT = 30.0
 async def check_agreement(farm: FaultyFarm, clients: Iterable[Client], limit: float = AGREEMENT_LIMIT) -> None:
     """Clients, PostgreSQL, control and workers name the same reservations, soon.  Raises AssertionError."""
     expected = {reservation: serial for client in clients for serial, reservation in client.held.items()}
-    deadline = farm.reactor.seconds() + limit
-    while True:
+    seen: list[Any] = []
+
+    async def agree() -> bool:
         stored = dict(farm.query("SELECT id, serial FROM reservation WHERE ended_at IS NULL"))
         snapshot = await farm.snapshot()
         told = {record.id: record.serial for record in snapshot.reservations if record.ended_at is None}
         # The worker's own word: what it reports of a board that is prepared for a reservation.
         workers = {serial for (serial,) in farm.query("SELECT serial FROM device WHERE reported = 'reserved'")}
-        found = (stored, told, workers)
-        if found == (expected, expected, set(expected.values())):
-            return
-        assert farm.reactor.seconds() < deadline, f"clients have {expected}; database, control, workers have {found}"
-        await deferLater(farm.reactor, 0.2)
+        seen[:] = [stored, told, workers]
+        return seen == [expected, expected, set(expected.values())]
+
+    await until(agree, lambda: f"clients have {expected}; database, control, workers have {seen}", limit)
 
 
 async def check_nothing_is_held(farm: FaultyFarm, limit: float = 60.0) -> None:
@@ -47,14 +48,13 @@ async def check_nobody_waits(farm: FaultyFarm, limit: float) -> None:
 
     A client that was killed while it waited keeps its place for as long as it might come back.
     """
-    deadline = farm.reactor.seconds() + limit
-    while True:
-        told = (await farm.snapshot()).queue
-        stored = farm.query("SELECT id, client FROM request")
-        if not told and not stored:
-            return
-        assert farm.reactor.seconds() < deadline, f"control has {told} in its queue, the database {stored}"
-        await deferLater(farm.reactor, 0.2)
+    seen: list[Any] = []
+
+    async def is_empty() -> bool:
+        seen[:] = [(await farm.snapshot()).queue, farm.query("SELECT id, client FROM request")]
+        return seen == [[], []]
+
+    await until(is_empty, lambda: f"the queues of control and the database, {seen}, are empty", limit)
 
 
 def check_single_holders(farm: FaultyFarm) -> None:
@@ -71,8 +71,9 @@ def check_single_holders(farm: FaultyFarm) -> None:
 async def check_archived(farm: FaultyFarm, tallies: Iterable[Tally], limit: float = ARCHIVE_LIMIT) -> None:
     """What clients were answered is in the archive once, with that value, soon.  Raises AssertionError."""
     answered = {id: value for tally in tallies for id, value in tally.by_id.items()}
-    deadline = farm.reactor.seconds() + limit
-    while True:
+    wrong: list[str] = []
+
+    def is_archived() -> bool:
         rows = farm.query("SELECT evaluation_id, serial, number::bigint FROM measurement WHERE error IS NULL")
         mine = [(id, (serial, value)) for id, serial, value in rows if id in answered]
         kept = dict(mine)
@@ -80,9 +81,10 @@ async def check_archived(farm: FaultyFarm, tallies: Iterable[Tally], limit: floa
         # An attempt whose answer was lost is there until the one that was answered arrives.
         missing = [id for id, value in answered.items() if kept.get(id) != value]
         ((counted,),) = farm.query("SELECT coalesce(sum(done), 0)::bigint FROM experiment_board")
-        if not missing and counted == len(rows):
-            return
-        wrong = f"{len(missing)} of {len(answered)} answers are not in the archive, such as {missing[:3]}"
-        counts = f"experiments count {counted} values and have {len(rows)}"
-        assert farm.reactor.seconds() < deadline, f"{wrong}; {counts}"
-        await deferLater(farm.reactor, 0.5)
+        wrong[:] = [
+            f"{len(missing)} of {len(answered)} answers are not in the archive, such as {missing[:3]}",
+            f"experiments count {counted} values and have {len(rows)}",
+        ]
+        return not missing and counted == len(rows)
+
+    await until(is_archived, lambda: "; ".join(wrong), limit)

@@ -11,32 +11,21 @@ from typing import Any
 
 from attrs import Factory, define
 from twisted.internet.defer import Deferred
-from twisted.internet.task import deferLater
+from waiting import until
 
 from icefarm.farm.postgres.server import PrivatePostgres
 from icefarm.farm.processes.process import ChildProcess
 from icefarm.farm.processes.supervisor import Ended, Part
 from icefarm.testing.processes.farm_process import descendants
 
-__all__ = ["RESTART_DELAY", "Victim", "of_postgres", "of_process", "send", "until"]
+__all__ = ["RESTART_DELAY", "Victim", "of_postgres", "of_process", "send"]
 
-#: Seconds between looks at a condition that nothing announces.
-LOOK = 0.05
 #: Seconds after which a supervisor starts a part again (`icefarm.farm.processes.supervisor.FIRST_DELAY`).
 RESTART_DELAY = 0.5
 #: Seconds until it runs again.
 RESTART_LIMIT = 10.0
 #: Seconds for the end of a process that got SIGKILL.
 KILL_LIMIT = 10.0
-
-
-async def until(reactor: Any, condition: Callable[[], object], what: str, limit: float) -> float:
-    """Wait for a condition; returns the seconds that it took.  Raises AssertionError after ``limit`` seconds."""
-    began = reactor.seconds()
-    while not condition():
-        assert reactor.seconds() - began < limit, f"not within {limit:g} s: {what}"
-        await deferLater(reactor, LOOK)
-    return float(reactor.seconds() - began)
 
 
 def send(pid: int, number: signal.Signals) -> None:
@@ -97,7 +86,7 @@ class Victim:
 
     async def running(self) -> None:
         """Wait until it runs, if it is being started again."""
-        await until(self.reactor, lambda: self.runs, f"{self.name} runs", RESTART_LIMIT)
+        await until(lambda: self.runs, f"{self.name} runs", RESTART_LIMIT)
 
     async def stop(self) -> None:
         """Stop it as its operator would."""

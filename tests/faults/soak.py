@@ -19,12 +19,12 @@ from typing import Any
 from attrs import Factory, define, field
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import deferLater
+from waiting import until
 
 from faults.clients import Client, Tally
 from faults.farm import FaultyFarm
 from faults.invariants import check_archived, check_nothing_is_held, check_single_holders
 from faults.kinds import FAULTS, Fault, Scene, choose, faults_of
-from faults.parts import until
 
 __all__ = ["Soak", "report"]
 
@@ -87,7 +87,7 @@ class Soak:
         """Let faults strike for the given time, then check everything.  Raises AssertionError."""
         reactor = self.farm.reactor
         self._start_evaluators()
-        await until(reactor, lambda: all(client.measured_since(0) for client in self.evaluators), "evaluations", 60)
+        await until(lambda: all(client.measured_since(0) for client in self.evaluators), "evaluations", 60)
         for _ in range(self.racing if self.contended > 0 else 0):
             self._start_contender()
         end = reactor.seconds() + self.seconds
@@ -100,7 +100,7 @@ class Soak:
             else:
                 await deferLater(reactor, CALM)
         if self.contenders:
-            await until(reactor, lambda: self.preempted > 0, "a board that was given up for others", RECOVERY_LIMIT)
+            await until(lambda: self.preempted > 0, "a board that was given up for others", RECOVERY_LIMIT)
         await self._finish()
 
     def end(self) -> None:
@@ -128,7 +128,6 @@ class Soak:
         answering.addTimeout(RECOVERY_LIMIT, reactor)
         try:
             await until(
-                reactor,
                 lambda: all(client.measured_since(over) for client in self.evaluators),
                 f"each board has measured again after: {fault}",
                 RECOVERY_LIMIT,

@@ -8,10 +8,10 @@ import pytest
 from pytest_twisted import ensureDeferred
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import deferLater
+from waiting import until
 
 from faults.evaluations import ITEMS, Start, all_answered, evaluating
 from faults.farm import FaultyFarm
-from faults.parts import until
 from icefarm.client.connection.watch import Watch
 from icefarm.client.session import ClientSession, connect
 from icefarm.contract import DeviceStatus, Role
@@ -40,7 +40,7 @@ async def test_what_a_board_that_stays_silent_had_to_do_is_done_by_others(farm: 
     serial = farm.serials()[0]
     await farm.command("fault", serial, "silent", "on")
     try:
-        await until(farm.reactor, lambda: client.holding, "all answers", 100.0)
+        await until(lambda: client.holding, "all answers", 100.0)
         device = next(device for device in (await farm.snapshot()).devices if device.serial == serial)
         assert device.reason or device.status is not DeviceStatus.AVAILABLE
     finally:
@@ -61,7 +61,7 @@ async def test_a_board_that_garbles_its_answers_gives_no_wrong_value(
     serial = farm.serials()[0]
     await farm.command("fault", serial, "garbled", "on", every)
     try:
-        await until(farm.reactor, lambda: client.holding, "all answers", 100.0)
+        await until(lambda: client.holding, "all answers", 100.0)
     finally:
         await farm.command("fault", serial, "garbled", "off")
     tally = await client.finish()

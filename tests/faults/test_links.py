@@ -7,10 +7,10 @@ from random import Random
 import pytest
 from pytest_twisted import ensureDeferred
 from twisted.internet.task import deferLater
+from waiting import until
 
 from faults.evaluations import ITEMS, Start, all_answered, evaluating
 from faults.farm import FaultyFarm
-from faults.parts import until
 from faults.shapes import ON_BOTH
 from icefarm.client.connection.patience import Patience
 from icefarm.client.session import connect
@@ -126,13 +126,13 @@ async def resets(farm: FaultyFarm, start: Start, amount: int) -> None:
     seed = amount
     random = Random(seed)
     client = start(f"resets-{amount}", boards=farm.amount, items=0, window=1.0)
-    await until(farm.reactor, lambda: client.tally.values >= 5, "the first answers", 30.0)
+    await until(lambda: client.tally.values >= 5, "the first answers", 30.0)
     for number in range(amount):
         await deferLater(farm.reactor, random.uniform(0.0, BETWEEN_RESETS))
         for link in farm.links.of_kind(("clients", "workers")[number % 2]):
             link.reset()
     over = farm.reactor.seconds()
-    await until(farm.reactor, lambda: client.measured_since(over), "evaluations go on", 60.0)
+    await until(lambda: client.measured_since(over), "evaluations go on", 60.0)
     tally = await client.finish()
     tally.check()
     assert tally.failures == {}, f"seed {seed}: {tally.messages}"

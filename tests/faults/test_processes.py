@@ -7,11 +7,11 @@ import signal
 import pytest
 from pytest_twisted import ensureDeferred
 from twisted.internet.task import deferLater
+from waiting import until
 
 from faults.evaluations import ITEMS, Start, all_answered, evaluating
 from faults.farm import FaultyFarm
 from faults.invariants import check_archived
-from faults.parts import until
 from faults.shapes import ON_BOTH
 from icefarm.client.connection.patience import Patience
 from icefarm.client.session import connect
@@ -103,7 +103,6 @@ async def test_a_worker_that_never_comes_back_is_told_and_evaluations_move(farm:
     await farm.workers["w1"].kill()
     try:
         await until(
-            farm.reactor,
             lambda: {line["serial"] for line in client.story if line.get("name") == "ended"} == lost,
             "the client is told",
             30.0,
@@ -120,7 +119,7 @@ async def test_what_is_answered_while_worker_control_and_database_die_is_in_the_
 ) -> None:
     client = await evaluating(farm, start, "archived", items=2 * ITEMS)
     await farm.postgres.stop()
-    await until(farm.reactor, lambda: client.tally.values >= ITEMS // 2, "answers without a database", 60.0)
+    await until(lambda: client.tally.values >= ITEMS // 2, "answers without a database", 60.0)
     await farm.workers["w1"].kill()
     await farm.workers["w1"].start()
     await farm.postgres.start()

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 import pytest
 from pytest_twisted import ensureDeferred
 from twisted.internet.task import deferLater
+from waiting import until
 
 from faults.clients import Client
 from faults.evaluations import Start, evaluating
 from faults.farm import FaultyFarm
 from faults.invariants import check_agreement, check_archived
 from faults.kinds import faults_of
-from faults.parts import until
 from faults.relay import Relay
 from faults.shapes import ON_SEVERAL
 from faults.soak import Soak, report
@@ -38,7 +38,6 @@ async def measured_at(farm: FaultyFarm, client: Client, router: int, limit: floa
     here = [serial for serial, worker in farm.homes.items() if farm.places[worker] == router]
     assert here
     await until(
-        farm.reactor,
         lambda: all(client.measured.get(serial, 0.0) > since for serial in here),
         f"the boards of router {router + 1} measure",
         limit,
@@ -99,7 +98,7 @@ async def test_a_client_whose_only_router_stays_away_finds_boards_that_move_to_a
 async def measured_by(farm: FaultyFarm, client: Client, limit: float) -> None:
     """Wait until each of a client's boards measures from now on."""
     since = farm.reactor.seconds()
-    await until(farm.reactor, lambda: client.measured_since(since), f"the boards of {client.name} measure", limit)
+    await until(lambda: client.measured_since(since), f"the boards of {client.name} measure", limit)
 
 
 @ensureDeferred
@@ -112,7 +111,7 @@ async def test_a_standby_takes_over_at_both_routers(farm: FaultyFarm, start: Sta
     else:
         leader.pause()
     try:
-        await until(farm.reactor, lambda: farm.leader() != before, "the standby leads", TAKEOVER_LIMIT)
+        await until(lambda: farm.leader() != before, "the standby leads", TAKEOVER_LIMIT)
         await measured_by(farm, client, GO_ON_LIMIT)
         await can_reserve_at_each_router(farm, start, client)
     finally:
@@ -140,7 +139,7 @@ async def test_a_leader_that_is_cut_off_costs_no_evaluation(farm: FaultyFarm, st
     await deferLater(farm.reactor, CUT_OFF)
     await measured_by(farm, client, GO_ON_LIMIT)
     if where != "one router":
-        await until(farm.reactor, lambda: farm.leader() != before, "the standby leads", TAKEOVER_LIMIT)
+        await until(lambda: farm.leader() != before, "the standby leads", TAKEOVER_LIMIT)
         await can_reserve_at_each_router(farm, start, client)
     for way in ways:
         way.reset()

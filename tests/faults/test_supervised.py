@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from collections import Counter, defaultdict
 from pathlib import Path
 
 import pytest
+from waiting import wait_until
 
 from faults.logs import LogCheck
 from icefarm.client import Farm
@@ -55,10 +55,11 @@ def test_each_part_of_a_farm_is_started_again_and_no_evaluation_is_lost(tmp_path
 
 def wait_for_standby(log: Path) -> None:
     """Wait until the router whose log this is stands by."""
-    deadline = time.monotonic() + STANDBY_LIMIT
-    while not (log.exists() and STANDS_BY in log.read_text()):
-        assert time.monotonic() < deadline, f"no router stands by; its log is {log}"
-        time.sleep(0.1)
+    wait_until(
+        lambda: log.exists() and STANDS_BY in log.read_text(),
+        f"a router stands by; its log is {log}",
+        STANDBY_LIMIT,
+    )
 
 
 @pytest.mark.parametrize("word", ["crossbar-controller", "crossbar-worker"])

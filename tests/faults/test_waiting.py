@@ -8,9 +8,9 @@ import pytest
 from attrs import Factory, define
 from pytest_twisted import ensureDeferred
 from twisted.internet.defer import Deferred, gatherResults
+from waiting import until
 
 from faults.farm import FaultyFarm
-from faults.parts import until
 from icefarm.bitstream import from_file
 from icefarm.client.evaluation.payload import item_of
 from icefarm.client.evaluation.run import results_of
@@ -61,7 +61,7 @@ async def test_50_clients_that_wait_for_4_boards_are_served_in_their_order(farm:
         visits = []
         for visitor in visitors:
             visits.append(Deferred.fromCoroutine(visitor.visit()))
-            await until(farm.reactor, visitor.words.__len__, "a word about the queue", 10.0)
+            await until(visitor.words.__len__, "a word about the queue", 10.0)
         await farm.watcher.end()
         await gatherResults(visits).addTimeout(LIMIT, farm.reactor)
     finally:

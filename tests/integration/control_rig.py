@@ -14,8 +14,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import HostnameEndpoint, connectProtocol
 from twisted.internet.error import ProcessDone, ProcessTerminated
 from twisted.internet.protocol import ProcessProtocol, Protocol
-from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
+from waiting import until
 
 from icefarm.contract import Role
 from icefarm.control.sessions.routers import ONLY
@@ -27,21 +27,11 @@ from icefarm.testing.processes.router import RealRouter
 from icefarm.wamp.credentials import Credentials
 from icefarm.wamp.link import Link
 
-__all__ = ["LIMIT", "LOOK", "Rig", "Twistd", "flags_for", "http", "reactor", "until"]
+__all__ = ["LIMIT", "Rig", "Twistd", "flags_for", "http", "reactor"]
 
 reactor: Any = the_reactor
 #: Seconds that anything here may take, unless said otherwise.
 LIMIT = 20.0
-#: Seconds between looks at a condition.
-LOOK = 0.05
-
-
-async def until(condition: Callable[[], bool], what: str, limit: float = LIMIT) -> None:
-    """Wait for a condition that nothing announces."""
-    end = reactor.seconds() + limit
-    while not condition():
-        assert reactor.seconds() < end, f"not within {limit:g} s: {what}"
-        await deferLater(reactor, LOOK)
 
 
 @define(eq=False)

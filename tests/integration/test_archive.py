@@ -13,7 +13,8 @@ import pytest
 from archive_rules import NOW, NUMBER, RULES, World, encoded, failure, of_run, reported, row, told
 from pytest_twisted import ensureDeferred
 from twisted.internet.defer import Deferred
-from twisted.internet.task import Clock, deferLater
+from twisted.internet.task import Clock
+from waiting import until
 
 from icefarm.control.archive.interface import SeriesQuery, Stored
 from icefarm.control.archive.postgres import PostgresArchive
@@ -76,10 +77,11 @@ async def test_a_batch_that_a_killed_control_still_commits_does_not_make_an_eval
 async def _until_one_is(database: Database, state: str) -> None:
     """Wait until a connection that stores batches is in a state, as PostgreSQL tells."""
     query = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'icefarm-archive' AND state = %(state)s"
-    deadline = database.reactor.seconds() + 20
-    while (await database.transaction(lambda each: each.rows(query, {"state": state})))[0][0] != 1:
-        assert database.reactor.seconds() < deadline, f"no connection was ever {state}"
-        await deferLater(database.reactor, 0.05)
+
+    async def is_so() -> bool:
+        return await database.transaction(lambda each: each.rows(query, {"state": state})) == [(1,)]
+
+    await until(is_so, f"a connection is {state}")
 
 
 @ensureDeferred

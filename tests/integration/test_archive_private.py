@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from typing import Any
 import forked
 import pytest
 from attrs import frozen
+from waiting import wait_until
 
 from icefarm.client import Farm
 from icefarm.contract import EVENT_TOPICS
@@ -82,10 +82,7 @@ def private(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Private]:
                 assert [each.ok for each in boards.evaluate([str(circuit)] * 3)] == [True] * 3
             owner.experiment().log(**{FIGURE: 1.0})
             owner.experiment().announce(total=3, shared=True)
-            deadline = time.monotonic() + LIMIT
-            while owner.experiment().info().experiment.done < 3:
-                assert time.monotonic() < deadline
-                time.sleep(0.1)
+            wait_until(lambda: owner.experiment().info().experiment.done >= 3, "all results are in the archive", LIMIT)
         yield Private(farm, tokens, serial)
 
 
@@ -134,10 +131,7 @@ def test_no_topic_carries_any_of_its_names(private: Private) -> None:
             with owner.reserve(1, window=0.01, wait=True, timeout=LIMIT) as boards:
                 list(boards.evaluate([str(SQUARE.with_name(SQUARE.name))], labels={"note": FIGURE}))
             owner.experiment().log(**{FIGURE: 2.0})
-            deadline = time.monotonic() + LIMIT
-            while owner.experiment().info().experiment.done < 4:
-                assert time.monotonic() < deadline
-                time.sleep(0.1)
+            wait_until(lambda: owner.experiment().info().experiment.done >= 4, "all results are in the archive", LIMIT)
         assert {topic.rpartition(".")[2] for topic in watch.topics} >= {"reservation", "device"}
     assert heard
     assert all(_hides(each) for each in heard)

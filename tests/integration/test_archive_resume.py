@@ -9,10 +9,12 @@ import subprocess
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import forked
 import pytest
+from waiting import wait_until
 
 from icefarm.bitstream import made_up_bitstream
 from icefarm.client import Farm
@@ -24,6 +26,8 @@ pytestmark = pytest.mark.integration
 
 COUNT = 60
 LIMIT = 120
+#: Seconds for which workers gather rows.
+GATHERED = 2.5
 
 
 @pytest.fixture(scope="module")
@@ -54,20 +58,21 @@ def plain() -> dict[str, str]:
 
 def archived(farm: FarmProcess, experiment: str) -> Counter[tuple[str | None, str]]:
     """Return how often each circuit was measured on each board, once nothing more arrives."""
+    found: Counter[tuple[str | None, str]] = Counter()
+    changed = time.monotonic()
+
+    def rests() -> bool:
+        nonlocal found, changed
+        before = found
+        with suppress(UnknownExperiment):
+            found = Counter((each.sha256, each.serial) for each in reader.experiment(experiment, "ada").results())
+        if found != before or [each for each in reader.reservations() if each.ended_at is None]:
+            changed = time.monotonic()
+        return time.monotonic() - changed > GATHERED
+
     with Farm(farm.url, name="ada/reader") as reader:
-        before: Counter[tuple[str | None, str]] | None = None
-        deadline = time.monotonic() + LIMIT
-        while time.monotonic() < deadline:
-            try:
-                found = Counter((each.sha256, each.serial) for each in reader.experiment(experiment, "ada").results())
-            except UnknownExperiment:
-                found = Counter()
-            if found == before and not [each for each in reader.reservations() if each.ended_at is None]:
-                return found
-            before = found
-            # Workers gather rows for so long.
-            time.sleep(2.5)
-    pytest.fail("the archive does not come to rest")
+        wait_until(rests, "the archive comes to rest", LIMIT)
+    return found
 
 
 def test_a_run_that_was_killed_goes_on_elsewhere_and_measures_only_what_is_missing(

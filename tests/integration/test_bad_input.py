@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,8 +17,9 @@ from twisted.internet import reactor as the_reactor
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.endpoints import HostnameEndpoint, connectProtocol
 from twisted.internet.protocol import Protocol
-from twisted.internet.task import LoopingCall, deferLater
+from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
+from waiting import until
 
 from icefarm.bitstream import Bitstream, from_file, made_up_bitstream
 from icefarm.bus import Bus
@@ -64,7 +65,7 @@ CIRCUIT = Path(__file__).parents[2] / "examples" / "circuits" / "square_8khz.bin
 #: Connections that say nothing.
 IDLE = 2500
 #: Seconds for one thing that somebody does here, and between looks at a condition.
-LIMIT, LOOK = 30.0, 0.02
+LIMIT = 30.0
 #: What one message may be long, in bytes (docs/security.md).
 MESSAGE = 2 << 20
 NAMES = ("", " ", "a\nb", "\x00", "'; DROP TABLE device; --", '"', "\u2028", "x" * 10_000, "../../etc", "ä" * 200)
@@ -166,13 +167,6 @@ async def scene(started: Scene) -> AsyncIterator[Scene]:
     await until(lambda: started.steady.answers > answers + 2, "answers for the steady client")
     assert started.steady.faults == []
     assert started.services() == services
-
-
-async def until(condition: Callable[[], object], what: str) -> None:
-    end = reactor.seconds() + LIMIT
-    while not condition():
-        assert reactor.seconds() < end, f"not within {LIMIT:g} s: {what}"
-        await deferLater(reactor, LOOK)
 
 
 async def refusal(bus: Bus, procedure: str, args: Any = (), kwargs: Any = None) -> IcefarmError:

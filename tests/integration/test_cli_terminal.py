@@ -10,7 +10,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -18,6 +17,7 @@ from uuid import uuid4
 import pytest
 from attrs import frozen
 from test_cli import SQUARE, Shell
+from waiting import wait_until
 
 from icefarm.testing.processes.farm_process import FarmProcess
 
@@ -57,11 +57,15 @@ class Terminal:
 
     def wait(self, shows: Callable[[str], bool]) -> list[str]:
         """Return the lines of the screen when they are what is waited for."""
-        end = time.monotonic() + LIMIT
-        while not shows(text := self.screen()):
-            assert time.monotonic() < end, f"the terminal shows:\n{text}"
-            time.sleep(0.05)
-        return text.splitlines()
+        shown = ""
+
+        def is_shown() -> bool:
+            nonlocal shown
+            shown = self.screen()
+            return shows(shown)
+
+        wait_until(is_shown, lambda: f"the terminal shows:\n{shown}", LIMIT)
+        return shown.splitlines()
 
 
 @pytest.fixture

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import signal
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
-from control_rig import LIMIT, LOOK, Rig, Twistd, flags_for, http, reactor, until
+from control_rig import LIMIT, Rig, Twistd, flags_for, http, reactor
 from pytest_twisted import ensureDeferred
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.task import deferLater
+from waiting import until
 
 from icefarm.contract import Role
 from icefarm.control.sessions import revocation
@@ -23,6 +25,7 @@ from icefarm.control.storage.pool import Database
 from icefarm.control.storage.postgres.store import PostgresStore
 from icefarm.control.telemetry.events import AccessChanged
 from icefarm.errors import IcefarmError, LinkLost, NameInUse, NotAuthorized, Unavailable
+from icefarm.testing.memory.control_harness import MemoryClient
 from icefarm.testing.processes.router import RealRouter
 
 pytestmark = pytest.mark.integration
@@ -203,11 +206,14 @@ async def test_waiting_clients_are_served_in_their_order(rig: Rig) -> None:
     waiting = []
     for number in range(1, 8):
         waiting.append(Deferred.fromCoroutine(take(number)))
-        while len((await clients[0].call("snapshot"))["queue"]) < number:
-            await deferLater(reactor, LOOK)
+        await until(partial(_waiting, clients[0], number), f"{number} requests wait")
     await clients[0].call("end")
     await DeferredList(waiting, fireOnOneErrback=True).addTimeout(LIMIT, reactor)
     assert served == list(range(1, 8))
+
+
+async def _waiting(client: MemoryClient, amount: int) -> bool:
+    return len((await client.call("snapshot"))["queue"]) >= amount
 
 
 @ensureDeferred

@@ -10,11 +10,11 @@ import os
 import shutil
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from waiting import wait_until
 
 from icefarm.client import Farm
 from icefarm.testing.processes.farm_process import FarmProcess
@@ -46,13 +46,6 @@ def _run(*command: str | Path, limit: float = SETUP_LIMIT) -> str:
     return done.stdout
 
 
-def _eventually(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + WAIT_LIMIT
-    while not condition():
-        assert time.monotonic() < deadline, f"{what}: not within {WAIT_LIMIT} s"
-        time.sleep(0.2)
-
-
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The files of a Debian host with icefarm in /opt/icefarm."""
@@ -82,8 +75,10 @@ class Container:
         self._leader = 0
 
     def wait_until_up(self) -> None:
-        _eventually(self._find_leader, "a first process in the container")
-        _eventually(lambda: self.run("systemctl", "is-system-running")[0] in ("running", "degraded"), "systemd")
+        wait_until(self._find_leader, "a first process in the container", WAIT_LIMIT)
+        wait_until(
+            lambda: self.run("systemctl", "is-system-running")[0] in ("running", "degraded"), "systemd runs", WAIT_LIMIT
+        )
 
     def _find_leader(self) -> bool:
         children = Path(f"/proc/{self._nspawn.pid}/task/{self._nspawn.pid}/children").read_text().split()
@@ -144,7 +139,9 @@ def test_a_worker_is_a_service_until_it_is_removed(tree: Path, host: Container, 
             assert "write" not in host.check(*install)
             assert host.main_pid() == first
             host.check("systemctl", "kill", "--signal=KILL", UNIT)
-            _eventually(lambda: host.main_pid() not in (0, first), "a worker in place of the one that was killed")
+            wait_until(
+                lambda: host.main_pid() not in (0, first), "a worker in place of the one that was killed", WAIT_LIMIT
+            )
             _serves(mine)
         host.check(ICEFARM, "host", "uninstall")
         assert host.run("systemctl", "is-active", UNIT)[0] != "active"

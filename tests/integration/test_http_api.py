@@ -12,6 +12,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from attrs import define
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from pyarrow import parquet
+from waiting import wait_until
 
 from icefarm.bitstream import made_up_bitstream
 from icefarm.client import Farm
@@ -280,6 +282,16 @@ def test_what_displays_show_is_read_in_one_request_each(api: Api) -> None:
     assert api.ask("GET", "/api/journal")[0] == 200
 
 
+def _experiment_with(api: Api, path: str, done: int) -> Any:
+    code, answer = api.ask("GET", path)
+    return answer if code == 200 and answer["experiment"]["done"] == done else None
+
+
+def _closed_runs(api: Api, path: str) -> Any:
+    code, answer = api.ask("GET", path)
+    return answer if code == 200 and answer["runs"] and answer["runs"][0]["state"] == "closed" else None
+
+
 def test_an_experiment_is_read_as_json_and_its_results_as_a_file(api: Api) -> None:
     circuit = made_up_bitstream(1)
     with Farm(api.url, name="ada", experiment="ga 7/é") as farm:
@@ -287,11 +299,7 @@ def test_an_experiment_is_read_as_json_and_its_results_as_a_file(api: Api) -> No
             values = [result.value for result in boards.evaluate([circuit] * 3, labels={"generation": 1}, total=3)]
         farm.experiment().log(best=0.5)
     path = f"/api/experiments/{quote('ga 7/é', safe='')}"
-    for _ in range(int(LIMIT)):
-        code, answer = api.ask("GET", path)
-        if code == 200 and answer["experiment"]["done"] == 3:
-            break
-        time.sleep(1.0)
+    answer = wait_until(partial(_experiment_with, api, path, 3), "the results are in the archive", LIMIT)
     assert (answer["experiment"]["account"], answer["experiment"]["total"]) == ("ada", 3)
     assert [each["name"] for each in api.ask("GET", "/api/experiments?account=ada&limit=5")[1]["experiments"]]
     assert api.ask("GET", f"{path}/figures")[1]["figures"][0]["figures"] == {"best": 0.5}
@@ -315,11 +323,7 @@ def test_an_experiment_is_read_as_json_and_its_results_as_a_file(api: Api) -> No
 def test_a_run_is_listed_shown_and_downloaded_and_its_digests_are_right(api: Api, tmp_path: Path) -> None:
     with Farm(api.url, name="ada", experiment="cited") as farm, farm.reserve(1, window=0.01) as boards:
         values = [result.value for result in boards.evaluate([made_up_bitstream(n) for n in range(3)])]
-    for _ in range(int(LIMIT)):
-        code, answer = api.ask("GET", "/api/experiments/cited/runs")
-        if code == 200 and answer["runs"] and answer["runs"][0]["state"] == "closed":
-            break
-        time.sleep(1.0)
+    answer = wait_until(partial(_closed_runs, api, "/api/experiments/cited/runs"), "the run is closed", LIMIT)
     (run,) = answer["runs"]
     assert (run["results"], run["failed"], answer["next"]) == (3, 0, None)
     code, answer = api.ask("GET", f"/api/runs/{run['number'][:10]}")

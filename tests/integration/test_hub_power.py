@@ -17,7 +17,7 @@ import pytest
 from pytest_twisted import ensureDeferred
 from twisted.internet import reactor
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.task import deferLater
+from waiting import until
 
 from icefarm.system import command
 from icefarm.worker.flash import hub_power
@@ -132,8 +132,7 @@ class Hub:
             return []
 
     async def until_called(self, times: int) -> None:
-        while len(self.calls) < times:
-            await deferLater(reactor, 0.01)
+        await until(lambda: len(self.calls) >= times, f"{times} calls")
 
 
 @pytest.fixture
@@ -196,8 +195,7 @@ async def test_a_cycle_that_nobody_waits_for_any_more_goes_on_to_its_end(hub: Hu
     monkeypatch.setattr(hub_power, "OFF_TIME", 2.0)
     cycling = Deferred.fromCoroutine(hub.power.cycle(PLACE, SERIAL))
     await hub.until_called(1)
-    while hub.ports["3"]:
-        await deferLater(reactor, 0.01)
+    await until(lambda: not hub.ports["3"], "the port is off")
     cycling.cancel()
     with pytest.raises(CancelledError):
         await cycling

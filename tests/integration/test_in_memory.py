@@ -9,11 +9,13 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
+from waiting import wait_until
 
 from icefarm.client import Result
 from icefarm.client.drivers import PulseCountClient, VarMaxClient
@@ -315,13 +317,16 @@ def test_two_clients_share_a_board_and_each_has_its_own_results(farm: FarmInMemo
     for name, client in clients.items():
         (record,) = boards[name].reservations
         experiment = client.experiment(f"of {name}")
-        while experiment.info().experiment.done < 12:
-            time.sleep(0.05)
+        wait_until(partial(_done, experiment, 12), "all results are in the archive")
         archived = list(experiment.results())
         assert {(each.client, each.reservation) for each in archived} == {(name, record.id)}
     boards["ada"].end()
     (result,) = boards["bob"].evaluate([SLOW])
     assert result.value == 500
+
+
+def _done(experiment: Any, amount: int) -> bool:
+    return bool(experiment.info().experiment.done >= amount)
 
 
 def test_without_the_boards_program_the_farm_says_so_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

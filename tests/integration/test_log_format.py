@@ -7,13 +7,13 @@ import json
 import logging
 import os
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import forked
 import pytest
+from waiting import wait_until
 
 from icefarm.client import Farm
 from icefarm.errors import IcefarmError
@@ -44,12 +44,9 @@ def lines_of(log: Path) -> list[dict[str, Any]]:
 
 
 def followed(log: Path, id: str = EVALUATION) -> list[dict[str, Any]]:
-    late = time.monotonic() + LIMIT
-    while True:
-        found = [line for line in lines_of(log) if line.get("evaluation") == id]
-        if found or time.monotonic() > late:
-            return found
-        time.sleep(0.1)
+    return wait_until(
+        lambda: [line for line in lines_of(log) if line.get("evaluation") == id], f"a line of {id} in {log}", LIMIT
+    )
 
 
 @pytest.fixture

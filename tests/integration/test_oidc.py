@@ -19,6 +19,7 @@ import forked
 import pytest
 from attrs import frozen
 from oidc_issuer import IssuerProcess, Person
+from waiting import wait_until
 
 from icefarm.oidc.stored_login import StoredLogin, login_path
 from icefarm.testing.processes.farm_process import FarmProcess, OwnProcess
@@ -128,9 +129,7 @@ def test_who_has_signed_out_is_signed_out_at_the_issuer_too(site: Site) -> None:
     assert site.run("devices").returncode == 5
     # Whoever has a copy can't refresh it.
     login.write(site.login)
-    late = time.monotonic() + LIFETIME
-    while time.monotonic() < late and site.run("devices").returncode == 0:
-        time.sleep(0.5)
+    wait_until(lambda: site.run("devices").returncode, "the copied sign-in is refused", LIFETIME + LIMIT)
     refused = site.run("devices")
     assert (refused.returncode, "sign in again" in refused.stderr) == (5, True)
     site.login.unlink()

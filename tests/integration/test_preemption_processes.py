@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from threading import Event, Thread
 
 import pytest
+from waiting import until, wait_until
 
 from icefarm.client import Farm
 from icefarm.client.connection.events import BoardsChange
@@ -26,13 +27,6 @@ def farm(short_directory: Path) -> Iterator[FarmProcess]:
     with FarmProcess(short_directory / "hands", ("--boards", "3", "--speed", "20", "--listen", "127.0.0.1:0")) as farm:
         farm.wait_until_ready()
         yield farm
-
-
-def until(condition: Callable[[], object]) -> None:
-    limit = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < limit
-        time.sleep(0.05)
 
 
 def test_an_experiment_gives_boards_to_a_higher_priority_and_loses_and_repeats_nothing(farm: FarmProcess) -> None:
@@ -56,7 +50,7 @@ def test_an_experiment_gives_boards_to_a_higher_priority_and_loses_and_repeats_n
                 taken = bob.reserve(1 + number % 2, wait=True, timeout=60)
                 assert len(boards) == 3 - len(taken)
                 taken.end()
-                until(lambda: len(boards) == 3)
+                wait_until(lambda: len(boards) == 3, "the boards are back", 60.0)
         finally:
             done.append(True)
             running.join(60)

@@ -10,9 +10,9 @@ import shutil
 import socket
 import ssl
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from http.client import HTTPSConnection
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ import pytest
 from attrs import frozen
 from certificates import issue
 from nginx import with_stream_module
+from waiting import wait_until
 
 from icefarm.client import Farm
 from icefarm.farm.paths import DataDirectory
@@ -99,17 +100,18 @@ def _running(name: str, path: Path, port: int, inside: int) -> Iterator[str]:
         command += ["-g", f"daemon off; pid {path / 'pid'}; error_log {path / 'error.log'};"]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     try:
-        deadline = time.monotonic() + LIMIT
-        while True:
-            with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-                break
-            assert time.monotonic() < deadline, f"{name} does not listen"
-            assert process.poll() is None, f"{name} has ended"
-            time.sleep(0.05)
+        wait_until(partial(_listens, process, port), f"{name} listens", LIMIT)
         yield str(made.certificate_file)
     finally:
         process.terminate()
         process.wait(LIMIT)
+
+
+def _listens(process: subprocess.Popen[bytes], port: int) -> bool:
+    assert process.poll() is None, "it has ended"
+    with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+        return True
+    return False
 
 
 @pytest.fixture(scope="module", params=["haproxy", "nginx"])
@@ -129,10 +131,9 @@ def proxied(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 def test_a_request_over_http_is_that_of_its_sender(proxied: Proxied) -> None:
     proxied.ask("POST", "/api/end", {"serials": [_serial(proxied)]})
-    deadline = time.monotonic() + LIMIT
-    while proxied.addresses("end") != {CLIENT}:
-        assert time.monotonic() < deadline, proxied.addresses("end")
-        time.sleep(0.2)
+    wait_until(
+        lambda: proxied.addresses("end") == {CLIENT}, lambda: f"{proxied.addresses('end')} is {{{CLIENT}}}", LIMIT
+    )
 
 
 def _serial(proxied: Proxied) -> str:
@@ -143,13 +144,11 @@ def _serial(proxied: Proxied) -> str:
 def test_a_session_is_that_of_its_client(proxied: Proxied) -> None:
     with Farm(proxied.url, "ada", token=proxied.token, ca_file=proxied.ca_file) as farm, farm.reserve(1) as boards:
         assert len(boards) == 1
-    deadline = time.monotonic() + LIMIT
-    while True:
-        hosts = {address.split(":")[1] for address in proxied.addresses("sign_in") if address.startswith("tcp4:")}
-        if hosts:
-            break
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
+    hosts = wait_until(
+        lambda: {each.split(":")[1] for each in proxied.addresses("sign_in") if each.startswith("tcp4:")},
+        "a sign-in over TCP is in the audit log",
+        LIMIT,
+    )
     # Clients of these tests that choose no address have this one.
     assert hosts == {"127.0.0.1"}
 

@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 import forked
 import pytest
 from attrs import frozen
+from waiting import wait_until
 
 from icefarm.client import Farm
 from icefarm.runs.package import Package
@@ -66,17 +66,17 @@ class Cited:
 
 def closed(url: str, experiment: str, amount: int = 1) -> list[Cited]:
     """Return the runs of an experiment, the first one first, once all are closed."""
-    deadline = time.monotonic() + LIMIT
     runs: list[Any] = []
+
+    def are_closed() -> bool:
+        if experiment in [each.name for each in farm.experiments()]:
+            runs[:] = farm.experiment(experiment).runs()
+        return len(runs) == amount and all(run.state == "closed" for run in runs)
+
     with Farm(url, name="reader") as farm:
-        while time.monotonic() < deadline:
-            if experiment in [each.name for each in farm.experiments()]:
-                runs = farm.experiment(experiment).runs()
-                if len(runs) == amount and all(run.state == "closed" for run in runs):
-                    found = [farm.archived_run(run.id) for run in reversed(runs)]
-                    return [Cited(run.id, run.manifest, run.results()) for run in found]
-            time.sleep(0.3)
-    raise AssertionError(f"no {amount} closed runs of {experiment}: {runs}")
+        wait_until(are_closed, lambda: f"{amount} closed runs of {experiment}: {runs}", LIMIT)
+        found = [farm.archived_run(run.id) for run in reversed(runs)]
+        return [Cited(run.id, run.manifest, run.results()) for run in found]
 
 
 def icefarm(url: str, *arguments: str) -> subprocess.CompletedProcess[str]:

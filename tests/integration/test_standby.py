@@ -15,11 +15,11 @@ from pathlib import Path
 import pytest
 import pytest_twisted
 from attrs import Factory, define, field
-from control_rig import LOOK, Rig, Twistd, flags_for, http, reactor, until
+from control_rig import Rig, Twistd, flags_for, http, reactor
 from pytest_twisted import ensureDeferred
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionRefusedError
-from twisted.internet.task import deferLater
+from waiting import until
 
 from icefarm.control.storage import leader as election
 from icefarm.control.storage.leader import Leadership
@@ -286,11 +286,14 @@ def started(*command: str) -> subprocess.Popen[bytes]:
 
 async def health_through(port: int) -> str:
     """Return the farm's status as the proxy passes it on, once that is not its own answer, nor a standby's."""
-    end = reactor.seconds() + LIMIT
-    while reactor.seconds() < end:
+
+    async def passed_on() -> str | None:
         with suppress(ConnectionRefusedError):
             status, _, body = await http(port, "GET /health HTTP/1.1\nHost: x\nConnection: close\n\n")
             if " 200 " in status:
                 return str(json.loads(body)["status"])
-        await deferLater(reactor, LOOK)
-    raise AssertionError("the proxy finds no control that leads")
+        return None
+
+    found = await until(passed_on, "the proxy finds a control that leads", LIMIT)
+    assert found is not None
+    return found

@@ -17,6 +17,7 @@ from store_rules import StoreMachine, hello_of
 from twisted.internet import defer, reactor
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
+from waiting import until
 
 from icefarm.calibration.records import Calibration
 from icefarm.contract import DeviceReport, DeviceStatus, Role, account_of
@@ -178,8 +179,11 @@ async def test_a_reservation_that_waited_for_the_end_of_another_one_begins_after
     # Its transaction begins before ada's ends, and waits for its turn.
     reserving = defer.Deferred.fromCoroutine(store.reserve("bob", ReservationRequest("counter", amount=1), 0.001))
     waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'advisory' AND datname = current_database()"
-    while await execute(database, waits) != [(1,)]:
-        pass
+
+    async def waits_for_its_turn() -> bool:
+        return await execute(database, waits) == [(1,)]
+
+    await until(waits_for_its_turn, "bob's transaction waits for its turn")
     (ended,) = await store.end(client="ada", serials=None, reason="done")
     done.callback(None)
     await choosing

@@ -12,13 +12,14 @@ import shutil
 import subprocess
 import sys
 import tarfile
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 
 import pytest
+from waiting import wait_until
 
 from build_backend import version
 from icefarm.farm.router.config import find_crossbar
@@ -157,13 +158,6 @@ def test_parts_one_version_apart_work_together(
     assert {(reserved, value is None, error) for reserved, value, error in results} == {(True, False, "None")}
 
 
-def wait_until(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + RETURN_LIMIT
-    while not condition():
-        assert time.monotonic() < deadline, f"{what}: not within {RETURN_LIMIT} s"
-        time.sleep(0.1)
-
-
 class _Client:
     """The uninterrupted client."""
 
@@ -178,7 +172,7 @@ class _Client:
     def wait_for_more(self) -> None:
         """Wait for results of evaluations that began after now: those in progress are one list of circuits at most."""
         enough = self._results() + 2 * len(CIRCUITS)
-        wait_until(lambda: self._results() >= enough, f"{enough} results of the client")
+        wait_until(lambda: self._results() >= enough, f"{enough} results of the client", RETURN_LIMIT)
 
     def end(self) -> int:
         """Let it end; return how many results it had."""
@@ -208,4 +202,5 @@ def test_a_client_goes_on_while_control_and_then_its_worker_are_upgraded(
             worker.enter_context(_worker(pythons["new"], url, place, *spool))
             client.wait_for_more()
             results = client.end()
-        wait_until(lambda: int(_run(pythons["new"], ARCHIVED, place, url)) == results, "all results in the archive")
+        archived = partial(_run, pythons["new"], ARCHIVED, place, url)
+        wait_until(lambda: int(archived()) == results, "all results are in the archive", RETURN_LIMIT)

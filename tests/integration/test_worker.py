@@ -17,9 +17,9 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.error import ProcessDone, ProcessTerminated
 from twisted.internet.protocol import ProcessProtocol
-from twisted.internet.task import deferLater
 from twisted.logger import Logger, formatEvent
 from twisted.python.failure import Failure
+from waiting import until
 
 from icefarm.bitstream import compress, from_file, made_up_bitstream
 from icefarm.bus import Bus
@@ -295,26 +295,23 @@ async def test_after_their_process_died_the_same_virtual_boards_are_plugged_in_a
         elif isinstance(event, TtyRemoved):
             there.discard(event.serial)
 
-    async def wait(condition: Callable[[], bool]) -> None:
-        while not condition():
-            await deferLater(reactor, 0.02)  # type: ignore[arg-type]
-
-    def until(condition: Callable[[], bool]) -> Deferred[None]:
-        return Deferred.fromCoroutine(wait(condition)).addTimeout(LIMIT, reactor)  # type: ignore[arg-type]
-
     source = VirtualBoards(reactor, VirtualBusOptions(boards=3, plugged=1, seed="test", speed="instant"))
     await source.start(heard)
     try:
-        await until(lambda: len(there) == 1)
+        await until(lambda: len(there) == 1, "a board is plugged in", LIMIT)
         (first,), (second, _) = there, source.spare
         await source.unplug(first)
         await source.plug(second)
-        await until(lambda: there == {second})
+        await until(lambda: there == {second}, "the other board is plugged in", LIMIT)
         before = source.bus
         assert before is not None
         assert before.pid is not None
         os.kill(before.pid, 9)
-        await until(lambda: source.bus is not before and there == {second} and first in source.spare)
+        await until(
+            lambda: source.bus is not before and there == {second} and first in source.spare,
+            "the boards are as before",
+            LIMIT,
+        )
         assert len(source.spare) == 2
     finally:
         await source.stop()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from waiting import wait_until
 
 from icefarm.bitstream import made_up_bitstream
 from icefarm.client.connection.events import BoardsChange
@@ -19,13 +19,6 @@ from icefarm.testing.in_memory import FarmInMemory
 def farm() -> Iterator[FarmInMemory]:
     with FarmInMemory(boards=4, grace=30.0) as farm:
         yield farm
-
-
-def until(condition: Any) -> None:
-    limit = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < limit
-        time.sleep(0.02)
 
 
 def test_a_group_gives_a_board_to_a_higher_priority_and_gets_it_back(farm: FarmInMemory) -> None:
@@ -42,7 +35,7 @@ def test_a_group_gives_a_board_to_a_higher_priority_and_gets_it_back(farm: FarmI
     assert [change.left for change in changes] == [(given,)]
     middle = [next(results) for _ in range(50)]
     taken.end()
-    until(lambda: len(boards) == 4)
+    wait_until(lambda: len(boards) == 4, "the group has all of its boards")
     assert changes[-1] == BoardsChange(came=(given,))
     all_results = [*first, *middle, *results]
     assert [result.error for result in all_results if result.error is not None] == []
@@ -72,14 +65,14 @@ def test_it_begins_with_fewer_boards_and_gets_others_when_they_are_free(farm: Fa
     boards = ada.reserve(4, at_least=1)
     assert len(boards) == 1
     other.end()
-    until(lambda: len(boards) == 4)
+    wait_until(lambda: len(boards) == 4, "the group has all of its boards")
 
 
 def test_boards_that_its_client_gives_back_do_not_come_again(farm: FarmInMemory) -> None:
     ada = farm.client("ada")
     boards = ada.reserve(3, at_least=1, preemptible=True)
     ada.end(boards.serials[:1])
-    time.sleep(0.5)
+    wait_until(lambda: len(ada.available()) == 2, "the board is free")
     assert len(boards) == 2
 
 

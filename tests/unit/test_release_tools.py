@@ -8,13 +8,13 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
 from attrs import Factory, frozen
+from waiting import wait_until
 
 from build_backend import mutation, mutation_tries, nightly, version
 
@@ -190,10 +190,7 @@ def test_a_part_without_end_is_ended_with_all_that_it_started(tmp_path: Path) ->
     result = nightly.run(_part(script, minutes=1 / 60), tmp_path)
     assert (result.passed, result.says) == (False, "no end after 0.0166667 minutes")
     pid = int((tmp_path / "pid").read_text())
-    deadline = time.monotonic() + 10
-    while _runs(pid) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert not _runs(pid)
+    wait_until(lambda: not _runs(pid), "what it started has ended", 10.0)
 
 
 def _runs(pid: int) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import current_thread
@@ -13,6 +12,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 from twisted.internet.task import Clock
+from waiting import wait_until
 
 from icefarm.bitstream import Bitstream, from_file
 from icefarm.cli import main
@@ -37,13 +37,14 @@ def farm() -> Iterator[FarmInMemory]:
 
 def closed_runs(client: Any, experiment: str, amount: int = 1) -> list[RunRecord]:
     """Return an experiment's runs, the first one first, once they are closed."""
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        runs: list[RunRecord] = client.experiment(experiment).runs()
-        if len(runs) == amount and all(run.state == "closed" for run in runs):
-            return runs[::-1]
-        time.sleep(0.05)
-    raise AssertionError(f"no {amount} closed runs: {client.experiment(experiment).runs()}")
+    runs: list[RunRecord] = []
+
+    def are_closed() -> bool:
+        runs[:] = client.experiment(experiment).runs()
+        return len(runs) == amount and all(run.state == "closed" for run in runs)
+
+    wait_until(are_closed, lambda: f"{amount} closed runs: {runs}")
+    return runs[::-1]
 
 
 @pytest.fixture(scope="module")

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
-import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from attrs import evolve
 from click.testing import CliRunner, Result
+from waiting import wait_until
 
 from icefarm.bitstream import from_file
 from icefarm.cli import main
@@ -51,13 +52,13 @@ def run(farm: FarmInMemory) -> Any:
     with farm.client(name="ada") as client, client.reserve(2, **KIND) as boards:
         results = list(boards.evaluate_each(CIRCUITS, experiment="original", options={"repeats": 2}))
         assert all(result.ok for result in results)
-        deadline = time.monotonic() + 30
-        while time.monotonic() < deadline:
-            runs = client.experiment("original").runs()
-            if runs and runs[0].state == "closed":
-                return client.archived_run(runs[0].id)
-            time.sleep(0.05)
-    raise AssertionError("the run is not closed")
+        return client.archived_run(wait_until(partial(first_id, client, "original"), "the run is closed"))
+
+
+def first_id(client: Any, experiment: str) -> str | None:
+    """Return the id of an experiment's last run; None before it is closed."""
+    runs = client.experiment(experiment).runs()
+    return runs[0].id if runs else None
 
 
 @pytest.fixture(scope="module")
@@ -130,21 +131,17 @@ def test_a_run_whose_circuits_the_farm_kept_is_measured_again_from_its_id_alone(
         for number in range(2):
             results = list(boards.evaluate(CIRCUITS * 2, experiment=f"kept {number}", keep_circuits=True))
             assert all(result.ok for result in results)
-    deadline = time.monotonic() + 30
     with farm.client(name="reader") as client:
-        while not (record := client.experiment("kept 1").runs()[0]).id:
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-        run = client.archived_run(record.id)
+        run = client.archived_run(wait_until(partial(first_id, client, "kept 1"), "the run is closed"))
         data = from_file(CIRCUITS[0])
         assert run.circuit(data.sha256) == data.data
         with Package.open(run.export(tmp_path / "kept.zip", kept_circuits=True)) as package:
             assert len(package.circuits) == 3
         with pytest.raises(InvalidArgument, match="the farm has not kept circuit 0000"):
             run.circuit("0" * 64)
-    done = icefarm(farm, "replay", str(record.id))
+    done = icefarm(farm, "replay", str(run.id))
     assert done.exit_code == 0, done.stderr
-    done = icefarm(farm, "run", str(record.id), "--out", str(tmp_path / "cli.zip"), "--with-bitstreams")
+    done = icefarm(farm, "run", str(run.id), "--out", str(tmp_path / "cli.zip"), "--with-bitstreams")
     assert done.exit_code == 0, done.stderr
     assert (tmp_path / "cli.zip").read_bytes() == (tmp_path / "kept.zip").read_bytes()
 
