@@ -73,16 +73,8 @@ VERBS = {
     "migrate": ("admin.database", "migrate", "Bring the schema of a database up to date."),
     "db": ("admin.database", "db", "Empty a farm's database: db reset."),
     "accounts": ("admin.accounts", "accounts", "Create, list and remove many accounts at once."),
-    "account": (
-        "admin.database",
-        "account",
-        "Show and set the limits of accounts, and show their use.",
-    ),
-    "token": (
-        "admin.database",
-        "token",
-        "Add, list and revoke tokens of clients, workers and operators.",
-    ),
+    "account": ("admin.accounts", "account", "Show and set the limits of accounts, and show their use."),
+    "token": ("admin.tokens", "token", "Add, list and revoke tokens of clients, workers and operators."),
     "udev": ("admin.host", "udev", "Let users without root access the boards of this host."),
     "host": ("admin.host_install", "host", "Install a worker as a service of this host, or remove it."),
     "doctor": ("admin.host", "doctor", "Check whether this host has what boards need, and what interferes."),

@@ -20,8 +20,8 @@ from certificates import issue
 from compose_spec import ComposeSpecification
 from nginx import with_stream_module
 
-from icefarm.cli.commands.admin.database import add
 from icefarm.cli.commands.admin.farm import up
+from icefarm.cli.commands.admin.tokens import add
 from icefarm.control.tap import Options as ControlOptions
 from icefarm.twistd.options import read_section
 from icefarm.worker.tap import Options as WorkerOptions

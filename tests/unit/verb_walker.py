@@ -18,7 +18,7 @@ from recording_farm import RecordingFarm
 
 from icefarm.bitstream import made_up_bitstream
 from icefarm.cli import main
-from icefarm.cli.commands.admin import accounts, database
+from icefarm.cli.commands.admin import accounts, database, tokens
 from icefarm.control.sessions.roster import RosterEntry
 from icefarm.usb import uf2
 
@@ -63,7 +63,7 @@ def prepare(directory: Path) -> None:
     def with_database(_: object, __: object, work: Any) -> Any:
         return answers.get(work.__name__, [])
 
-    database.with_database = accounts.with_database = with_database
+    database.with_database = accounts.with_database = tokens.with_database = with_database
     Path("students.csv").write_text("name,group\nada,class-a\n")
     os.environ |= {"XDG_DATA_HOME": str(directory / "share"), "XDG_STATE_HOME": str(directory / "state")}
     for name in [name for name in os.environ if name.startswith(("ICEFARM", "USBIPICE", "PICO"))]:

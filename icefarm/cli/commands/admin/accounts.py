@@ -1,4 +1,4 @@
-"""The verb ``accounts``: many accounts at once, from a list in CSV, on the farm's database."""
+"""The verbs ``account`` and ``accounts``: limits and use of one, and many at once, from a list in CSV."""
 
 from __future__ import annotations
 
@@ -14,18 +14,23 @@ from icefarm.cli.commands.admin.database import (
     audit_entry,
     data_dir_option,
     database_option,
-    make_private,
     with_database,
     with_schema,
 )
+from icefarm.cli.commands.admin.tokens import make_private
+from icefarm.cli.connect import SignIn, with_access
+from icefarm.cli.reading import Reader
+from icefarm.cli.ui.options import output_option
 from icefarm.cli.ui.parameter_types import ACCOUNT, SPAN
-from icefarm.cli.verb import opened_screen
+from icefarm.cli.ui.records.columns import LIMITS_OF_ACCOUNT, SHARES
+from icefarm.cli.ui.records.tables import Output
+from icefarm.cli.verb import opened_screen, show
 from icefarm.contract import Role
 from icefarm.errors import InvalidArgument
 from icefarm.system.files import write_whole
 from icefarm.text.counts import counted
 
-__all__ = ["accounts"]
+__all__ = ["account", "accounts"]
 
 
 @click.group()
@@ -198,3 +203,68 @@ def _listed(names: Sequence[str], roster: Path | None) -> list[str]:
 def _few(names: Sequence[str]) -> str:
     shown = ", ".join(names[:5])
     return shown if len(names) <= 5 else f"{shown} and {len(names) - 5} more"
+
+
+@click.group()
+def account() -> None:
+    """Work with accounts."""
+
+
+def _changes(given: Sequence[str]) -> dict[str, float | None]:
+    """Read NAME=N, and NAME=default.  Raises `InvalidArgument`."""
+    from icefarm.control.sessions.limits import checked_limits, parse_limits
+
+    changes: dict[str, float | None] = {}
+    for text in given:
+        name, _, value = text.partition("=")
+        if value == "default":
+            checked_limits({name: 1})
+            changes[name] = None
+        else:
+            changes |= parse_limits(text)
+    return changes
+
+
+@account.command("usage")
+@output_option
+@with_access()
+def usage_(access: SignIn, output: Output) -> None:
+    """List what accounts have used of the boards lately, which decides who is served next.
+
+    The unit is board-hours (bh), which count half after each half-life: control's option --half-life.  "icefarm usage"
+    lists the use within a period.
+    """
+    with opened_screen() as screen:
+        found = Reader(access).snapshot()
+        if "shares" not in found:
+            raise InvalidArgument("this farm is older, and does not say what accounts used lately")
+        show(screen, found["shares"], SHARES, output)
+
+
+@account.command()
+@click.argument("name", type=ACCOUNT)
+@click.argument("limits", nargs=-1, metavar="[LIMIT=N]...")
+@data_dir_option
+@database_option
+@output_option
+def limits(name: str, limits: tuple[str, ...], data_dir: Path, database: str | None, output: Output) -> None:
+    """Show the limits of the account NAME, and set them: boards=4 queue=10; boards=default means the farm's limit.
+
+    A running farm follows at once. The account keeps what it has already.
+    """
+    from icefarm.control.sessions.limits import LIMITS, limits_text
+
+    changes = _changes(limits)
+
+    async def work(opened: Any) -> dict[str, float]:
+        store = await with_schema(opened)
+        if changes:
+            await store.set_account_limits(name, changes)
+            await store.keep_audit([await audit_entry(store, "account_limits", name, limits_text(changes))])
+        found: dict[str, float] = (await store.account_limits()).get(name, {})
+        return found
+
+    own = with_database(data_dir, database, work)
+    rows = [{"limit": each, "value": own.get(each), "bounds": what} for each, what in LIMITS.items()]
+    with opened_screen() as screen:
+        show(screen, rows, LIMITS_OF_ACCOUNT, output)
