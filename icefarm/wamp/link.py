@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 
 from icefarm.bus import Bus
 from icefarm.concurrency.retry import retry_pause
-from icefarm.errors import IcefarmError, InternalError, InvalidArgument, LinkLost
+from icefarm.errors import IcefarmError, InternalError, InvalidArgument, LinkLost, NotAuthorized
 from icefarm.wamp.credentials import Credentials, Tickets
 from icefarm.wamp.greeting import http_refusal, tls_expected, unexpected_greeting
 from icefarm.wamp.probe import greets, speaks_tls
@@ -149,6 +149,8 @@ class Link(Service):
         self._bus: Bus | None = None
         #: Whether the present session has begun: one that ends before does not count.
         self._is_in = False
+        #: Whether the router refused the last attempt.
+        self._is_refused = False
         self._longest_pause = RETRY_LONGEST if self._where.host else RETRY_LONGEST_LOCAL
         #: Since when there has been no session.
         self._away_since = 0.0
@@ -173,6 +175,10 @@ class Link(Service):
     async def is_greeted(self) -> bool:
         """Tell whether a router greets there now.  This needs no session and makes none."""
         return await greets(self.reactor, self._where)
+
+    async def is_of_use(self) -> bool:
+        """Tell whether a router greets there now that has not refused the last sign-in."""
+        return not self._is_refused and await self.is_greeted()
 
     async def _close(self) -> None:
         if self._bus is not None:
@@ -205,7 +211,7 @@ class Link(Service):
             raise LinkLost(f"nobody answers at {self.url}: {error}") from None
 
     def _signed_in(self, bus: Bus) -> None:
-        self._attempt = None
+        self._attempt, self._is_refused = None, False
         self._bus = bus
         bus.on_lost(lambda _: self._lost())
         ensureDeferred(self._begin(bus)).addErrback(self._begin_failed, bus)
@@ -218,6 +224,7 @@ class Link(Service):
         if not isinstance(error, IcefarmError):
             self._log.failure("an attempt to sign in failed", failure)
             error = InternalError()
+        self._is_refused = isinstance(error, NotAuthorized)
         if self._refused(error):
             self._later()
 

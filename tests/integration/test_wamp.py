@@ -6,6 +6,7 @@ import gc
 from typing import Any
 
 import pytest
+from attrs import evolve
 from links import Links
 from pytest_twisted import ensureDeferred
 from twisted.internet import defer, reactor
@@ -22,6 +23,7 @@ from icefarm.errors import (
     InvalidArgument,
     LinkLost,
     NoSuchProcedure,
+    NotAuthorized,
     TimedOut,
     TransportError,
 )
@@ -241,6 +243,31 @@ async def test_a_link_finds_out_without_a_session_whether_a_router_greets(router
         assert await _is_greeted(url), url
     assert not await _is_greeted(f"ws://{place}/elsewhere")
     assert not await _is_greeted("http://127.0.0.1:1")
+
+
+@ensureDeferred
+async def test_a_router_that_greets_and_refuses_the_sign_in_is_of_no_use_until_it_accepts_one(links: Links) -> None:
+    refusal: Deferred[IcefarmError] = Deferred()
+    joined: Deferred[Bus] = Deferred()
+
+    async def have(bus: Bus) -> None:
+        joined.callback(bus)
+
+    def refused(error: IcefarmError) -> bool:
+        refusal.callback(error)
+        return False
+
+    link = Link(reactor, links.router.control_url, Credentials("control", Role.CONTROL, "i", "old"), have, refused)
+    links.links.append(link)
+    assert await link.is_of_use()
+    link.startService()
+    assert isinstance(await refusal.addTimeout(LIMIT, reactor), NotAuthorized)
+    assert (await link.is_greeted(), await link.is_of_use()) == (True, False)
+    await link.stopService()
+    link.credentials = evolve(link.credentials, ticket=links.router.ticket)
+    link.startService()
+    await joined.addTimeout(LIMIT, reactor)
+    assert await link.is_of_use()
 
 
 @ensureDeferred

@@ -15,7 +15,7 @@ class Way:
 
     asked: list[Deferred[bool]] = Factory(list)
 
-    async def is_greeted(self) -> bool:
+    async def is_of_use(self) -> bool:
         answer: Deferred[bool] = Deferred()
         self.asked.append(answer)
         return await answer

@@ -33,9 +33,13 @@ seconds, and the standby's yes, the leader frees the lock and is out; its term, 
 - A standby that reaches no router leaves the lock to one that does, and tries for it where there is none: while all
   routers are away, the leader keeps the lead, and a farm with one control never asks.
 - Both ask in the same way (`RoutersInReach`), and sessions do not count: one over RawSocket does not notice that its
-  network is down.  A router that hangs, or turns every control away, is the same to both, and the lead stays where it
-  is.  So the lead moves only from a control without a way to one with a way.  It moves back only once the two have
-  changed places for `STRANDED` seconds.
+  network is down.  A router that hangs is the same to both, and the lead stays where it is.  So the lead moves only
+  from a control without a way to one with a way.  It moves back only once the two have changed places for `STRANDED`
+  seconds.
+- A router that refuses the leader's sign-in (its ticket was changed, and the leader has the old one) is none that the
+  leader reaches.  A standby does not sign in, so it may be refused as well: then it ends as soon as it leads, and so
+  does each control after it, until an operator gives one the right ticket.  Nothing is lost by that: the farm has no
+  control at a router either way.
 - What a standby says counts for `FRESH` seconds, by the database's clock: one that has stopped says nothing.
 """
 

@@ -23,7 +23,8 @@ VALID = 4.0
 class RouterProbe:
     """Asks all routers for their greeting, in the background, for as long as somebody wants to know.
 
-    It needs no session: a standby has none, and a session over RawSocket does not notice that its network is down.
+    It needs no session: a standby has none, and a session over RawSocket does not notice that its network is down.  A
+    router that greets and refuses control, as one does whose ticket was changed, is none that it reaches.
     """
 
     _clock: Clock
@@ -47,7 +48,7 @@ class RouterProbe:
 
     async def _look(self) -> None:
         try:
-            answers = await outcomes([link.is_greeted for link in self._links], len(self._links))
+            answers = await outcomes([link.is_of_use for link in self._links], len(self._links))
             self._found = True in answers
         finally:
             self._runs, self._ended = False, self._clock.seconds()
