@@ -16,14 +16,16 @@ from icefarm.runs.numbers import index_of
 from icefarm.text.outside_json import NotJson, parse_json
 
 __all__ = [
+    "COUNTED",
     "FORMAT",
     "LISTED",
     "MOST_BYTES",
     "Columns",
-    "CountedResult",
+    "LinedResult",
     "Summary",
     "checked_manifest",
     "columns_of",
+    "lined_up",
     "lines_of",
     "missing_in",
 ]
@@ -40,6 +42,8 @@ _COMMON = ("attempt", "error", "firmware", "firmware_version", "message", "origi
 _REST = ("circuit", "evaluation_id", "load_us", "sequence", "sha256", "temperature_c", "value", "window_us")
 #: All that a line is made of.
 _TAKEN = (*_COMMON, *_REST, "board_labels", "started_at", "ended_at")
+#: And all that a summary counts.
+COUNTED = ("serial", "error", "worker", "firmware", "firmware_version", "origin", "started_at", "ended_at")
 #: The names of a line in the order of the canonical form.
 _NAMES = sorted(("index", "board_labels", "started", "ended", *_COMMON, *_REST))
 
@@ -142,9 +146,16 @@ class _Board:
         }
 
 
-#: What is left of a result that was counted: its evaluation's id, which bitstream of the run it is of, that one's
+#: What is left of a result once its line is made: its evaluation's id, which bitstream of the run it is of, that one's
 #: SHA-256, and its line.  The garbage collector passes over plain tuples of texts, of which thousands may wait.
-CountedResult = tuple[str, int | None, str | None, bytes]
+LinedResult = tuple[str, int | None, str | None, bytes]
+
+
+def lined_up(results: Columns) -> list[LinedResult]:
+    """Make the lines of results, which may be of several runs."""
+    ids = results["evaluation_id"]
+    indices = list(map(index_of, ids))
+    return list(zip(ids, indices, results["sha256"], _lines(results, indices), strict=True))
 
 
 @define
@@ -164,23 +175,21 @@ class Summary:
 
     def add(self, results: Columns) -> list[bytes]:
         """Add results, and return their lines."""
-        counted = self.count(results)
-        for each in counted:
+        lined = lined_up(results)
+        self.count(results)
+        for each in lined:
             self.append(each)
-        return [line for _, _, _, line in counted]
+        return [line for _, _, _, line in lined]
 
-    def count(self, results: Columns) -> list[CountedResult]:
-        """Count results, whose turn in the order may be later: `append` takes each that this returns, in order."""
-        ids, ends = results["evaluation_id"], results["ended_at"]
-        indices = list(map(index_of, ids))
-        counted = list(zip(ids, indices, results["sha256"], _lines(results, indices), strict=True))
+    def count(self, results: Columns) -> None:
+        """Count results, whose turn in the order may be later: `append` takes what `lined_up` returns of each."""
+        ends = results["ended_at"]
         self._count(results)
         begins = [begin or end for begin, end in zip(results["started_at"], ends, strict=True)]
         self.first = min(begins) if self.first is None else min(self.first, *begins)
         self.last = max(ends) if self.last is None else max(self.last, *ends)
-        return counted
 
-    def append(self, result: CountedResult) -> None:
+    def append(self, result: LinedResult) -> None:
         """Add a result that was counted to the lines and circuits."""
         _, index, sha256, line = result
         self._lines.update(line)

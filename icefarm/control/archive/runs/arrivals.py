@@ -25,7 +25,7 @@ from attrs import Factory, define
 from icefarm.contract import account_of
 from icefarm.control.archive.interface import Stored
 from icefarm.control.archive.rows import ArchiveRow
-from icefarm.runs.manifest import Columns, CountedResult, Summary
+from icefarm.runs.manifest import COUNTED, Columns, LinedResult, Summary, lined_up
 from icefarm.runs.numbers import index_of
 from icefarm.text.outside_json import parse_json
 
@@ -46,7 +46,7 @@ class RunSoFar:
     """The rows of a run that have arrived."""
 
     _summary: Summary = Factory(Summary)
-    _waiting: list[CountedResult] = Factory(list)
+    _waiting: list[LinedResult] = Factory(list)
     #: The evaluation that was summed up last.
     _last: str = ""
     #: A row came too late, or twice, or its id is not one of a run.
@@ -62,9 +62,10 @@ class RunSoFar:
         """All rows."""
         return self._summary.results + self._summary.failed
 
-    def add(self, worker: str, rows: Sequence[ArchiveRow]) -> None:
-        """Add rows."""
-        self._waiting += self._summary.count(_results(worker, rows))
+    def add(self, results: Columns, lined: Sequence[LinedResult]) -> None:
+        """Add rows: the columns of them that are counted, and the lines."""
+        self._summary.count(results)
+        self._waiting += lined
 
     def settle(self) -> None:
         """Sum up what has waited for long enough."""
@@ -127,20 +128,37 @@ class Arrivals:
         for owned in stored.rows:
             row = owned.row
             runs.setdefault((owned.client, row.evaluation_id[:32]), []).append(row)
+        taken: list[tuple[RunSoFar, Sequence[ArchiveRow]]] = []
         for (client, number), rows in runs.items():
             if any(index_of(row.evaluation_id) is not None for row in rows):
-                self._note(worker, (account_of(client), number), rows, whole=whole)
+                run = self._run_of((account_of(client), number), rows, whole=whole)
+                if run is not None:
+                    taken.append((run, rows))
+        self._add(worker, taken)
         self._forget_some()
 
-    def _note(self, worker: str, key: tuple[str, str], rows: Sequence[ArchiveRow], *, whole: bool) -> None:
+    def _run_of(self, key: tuple[str, str], rows: Sequence[ArchiveRow], *, whole: bool) -> RunSoFar | None:
+        """Return the run that rows are added to; None: it has to be read back."""
         run = self._touched(key)
-        if run is None:
+        if run is not None and not (whole and all(row.attempt == 1 for row in rows)):
+            run = self._runs[key] = None
+        return run
+
+    def _add(self, worker: str, taken: Sequence[tuple[RunSoFar, Sequence[ArchiveRow]]]) -> None:
+        """Add rows to their runs.
+
+        The lines of all are made together: of a script that evaluates one circuit at a time, a batch has hundreds of
+        runs.
+        """
+        if not taken:
             return
-        if whole and all(row.attempt == 1 for row in rows):
-            run.add(worker, rows)
+        results = _results(worker, [row for _, rows in taken for row in rows])
+        lined, begin = lined_up(results), 0
+        for run, rows in taken:
+            part = slice(begin, begin + len(rows))
+            run.add({name: results[name][part] for name in COUNTED}, lined[part])
             run.settle()
-        else:
-            self._runs[key] = None
+            begin = part.stop
 
     def take(self, account: str, number: str, rows: int) -> RunSoFar | None:
         """Forget a run that ends, and return it if so many rows of it have arrived; their order is still to be seen."""
