@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import shutil
 import subprocess
 import sys
@@ -13,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from attrs import define, field
+from attrs import define
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from icefarm.dashboard.page import page_files
-from icefarm.testing.processes.farm_process import END_LIMIT, FarmProcess
+from icefarm.testing.processes.farm_process import END_LIMIT, START_LIMIT, FarmProcess
 
 #: The first one has no windows, and takes a third of the time that the others take for a page.
 _NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -41,47 +42,82 @@ def find_chromium() -> str:
 
 
 @define(eq=False)
-class StageProcess:
-    """`stage.py` as a process; see there for the commands."""
+class Stages:
+    """`stage.py` as a process, which starts with the first farm; see there for the commands."""
 
-    policy: str = "open"
-    url: str = ""
-    token: str = ""
-    _process: subprocess.Popen[str] = field(init=False)
+    #: The farm that is there.
+    current: Stage | None = None
+    _process: subprocess.Popen[str] | None = None
 
-    def __enter__(self) -> StageProcess:
-        self._process = subprocess.Popen(
-            [sys.executable, str(Path(__file__).with_name("stage.py")), self.policy],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        begun = self._read()
-        self.url, self.token = begun["url"], begun["token"]
+    def __enter__(self) -> Stages:
         return self
 
     def __exit__(self, *_: object) -> None:
-        try:
-            self._process.communicate(timeout=END_LIMIT)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.communicate()
+        self._end(self._process)
+
+    def begin(self, policy: str = "open") -> Stage:
+        """Begin an empty farm with this sign-in policy, and end the one that is there."""
+        if self._process is None:
+            self._process = subprocess.Popen(
+                [sys.executable, str(Path(__file__).with_name("stage.py"))],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+        self.current = None
+        begun = self.do("begin", policy=policy)
+        self.current = Stage(self, begun["url"], begun["token"])
+        return self.current
 
     def do(self, name: str, /, **fields: Any) -> Any:
         """Give a command and return its answer.  Raises AssertionError where it fails."""
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps([name, fields]) + "\n")
-        self._process.stdin.flush()
-        answer = self._read()
+        process = self._process
+        assert process is not None, "the stage has ended"
+        try:
+            answer = self._answer(process, json.dumps([name, fields]))
+        except BaseException:
+            # An answer that comes later would be taken for the next one's.
+            self._process = None
+            process.kill()
+            self._end(process)
+            raise
         assert "error" not in answer, answer["error"]
         return answer["answer"]
 
-    def _read(self) -> dict[str, Any]:
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        assert line, "the stage ended"
+    def _answer(self, process: subprocess.Popen[str], command: str) -> dict[str, Any]:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(f"{command}\n")
+        process.stdin.flush()
+        # It has answered everything before, so nothing is left in the buffer of its output.
+        assert select.select([process.stdout], [], [], START_LIMIT)[0], f"the stage does not answer {command}"
+        line = process.stdout.readline()
+        assert line, "the stage has ended"
         answer: dict[str, Any] = json.loads(line)
         return answer
+
+    def _end(self, process: subprocess.Popen[str] | None) -> None:
+        if process is None:
+            return
+        try:
+            process.communicate(timeout=END_LIMIT)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+
+
+@define(eq=False)
+class Stage:
+    """A farm that does what a test says."""
+
+    _stages: Stages
+    url: str
+    token: str
+
+    def do(self, name: str, /, **fields: Any) -> Any:
+        """Give a command (`stage.py`) and return its answer.  Raises AssertionError where it fails."""
+        assert self._stages.current is self, "another farm has begun since"
+        return self._stages.do(name, **fields)
 
 
 @pytest.fixture(scope="session")
@@ -116,10 +152,16 @@ def page(context: BrowserContext) -> Iterator[Page]:
 
 
 @pytest.fixture(scope="session")
-def stage() -> Iterator[StageProcess]:
-    """A farm whose boards do what a test says; each test uses boards, workers and clients of its own."""
-    with StageProcess() as running:
+def stages() -> Iterator[Stages]:
+    """Farms whose boards do what a test says, one after the other."""
+    with Stages() as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def stage(stages: Stages) -> Stage:
+    """A farm of this file's tests; each of them uses boards, workers and clients of its own."""
+    return stages.begin()
 
 
 @pytest.fixture(scope="module")

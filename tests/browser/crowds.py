@@ -5,12 +5,14 @@ from __future__ import annotations
 import random
 
 from attrs import frozen
-from browser.conftest import StageProcess
+from browser.conftest import Stage
 
 __all__ = ["CLIENTS", "EXPERIMENT", "Crowd", "gather"]
 
 #: Boards of a worker at most.
 PER_WORKER = 16
+#: Samples of the farm's past.
+SAMPLES = 30
 #: A client with a short name, and one with a long name.
 CLIENTS = ("exp-42", "ada-lovelace-night-run")
 #: An experiment of each of them, with a long name.
@@ -32,7 +34,7 @@ class Crowd:
     boards: int
 
 
-def gather(stage: StageProcess, boards: int) -> Crowd:
+def gather(stage: Stage, boards: int) -> Crowd:
     """Let so many boards come; half of those of two workers are reserved, one is broken and one is offline."""
     chance = random.Random(boards)
     per_worker = min(PER_WORKER, max(2, boards // 2))
@@ -68,4 +70,5 @@ def gather(stage: StageProcess, boards: int) -> Crowd:
     stage.do("client", name="eve")
     wanted = {"serials": held[:1], "kind": "pulsecount", "wait": True, "no_wait": True}
     stage.do("call", client="eve", procedure="reserve", fields=wanted)
+    stage.do("sample", amount=SAMPLES)
     return Crowd(stage.url, stage.token, held[0], last, per_worker * len(workers))

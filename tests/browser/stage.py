@@ -1,7 +1,7 @@
-"""A farm to look at, as a process: a real router, the real control over a store in memory, workers without boards.
+"""Farms to look at, as a process: a real router, the real control over a store in memory, workers without boards.
 
-It prints its address and the operator's token as one line of JSON, then obeys commands, one line of JSON each, and
-answers each with a line.  It ends when its standard input does.
+It obeys commands, one line of JSON each, and answers each with a line.  ``begin`` comes first, and ends the farm that
+was there before: a router takes longer to start than all the rest.  It ends when its standard input does.
 """
 
 from __future__ import annotations
@@ -43,7 +43,9 @@ from icefarm.control.inventory.calibration.interface import KeptReading
 from icefarm.control.inventory.calibration.judging import figures_of
 from icefarm.control.sessions.liveness import HEARTBEAT
 from icefarm.control.sessions.sign_in.authenticator import SignInPolicy
+from icefarm.control.storage.history import HistoryBatch
 from icefarm.control.telemetry.events import BoardsChanged
+from icefarm.control.telemetry.recorder import INTERVAL, farm_sample
 from icefarm.control.wiring.server import farm_view, http_api
 from icefarm.control.wiring.service import Control, ControlSettings
 from icefarm.errors import IcefarmError
@@ -62,10 +64,14 @@ BEAT = 0.05
 
 @define(eq=False)
 class Stage:
-    """The farm's parts, and what is done with them."""
+    """The parts of a farm, and what is done with them."""
 
     control: Control
+    history: MemoryHistory
     url: str
+    token: str
+    link: Link
+    port: Any
     links: list[Link] = Factory(list)
     workers: dict[str, RecordingWorker] = Factory(dict)
     clients: dict[str, Bus] = Factory(dict)
@@ -73,6 +79,34 @@ class Stage:
     #: By (role, name).  Control ends the sessions of those that are silent, however long a test takes.
     beats: dict[tuple[Role, str], LoopingCall] = Factory(dict)
     reports: int = 0
+
+    @classmethod
+    async def open(cls, router: RealRouter, directory: Path, policy: SignInPolicy) -> Stage:
+        """Begin an empty farm, with its files in a directory of its own."""
+        settings = ControlSettings(policy, data_directory=directory)
+        store = MemoryStore(reactor)
+        history = MemoryHistory()
+        control = Control(reactor, store, history, settings, archive=MemoryArchive(reactor, store))
+        credentials = Credentials("control", Role.CONTROL, "stage", router.ticket)
+        link = Link(reactor, router.control_url, credentials, control.joined, control.refused)
+        pages = site(farm_view(control), forwarding_path(router.ticket))
+        pages.resource = ApiResource(http_api(control), pages.resource)
+        port = await TCP4ServerEndpoint(reactor, router.http_port, interface="127.0.0.1").listen(pages)
+        await control.ensure_token()
+        control.startService()
+        link.startService()
+        return cls(control, history, router.url, (directory / "operator.token").read_text().strip(), link, port)
+
+    async def close(self) -> None:
+        """End it: everybody leaves, then control."""
+        await self.storm("", 0)
+        for each in self.beats.values():
+            each.stop()
+        for link in self.links:
+            await link.stopService()
+        self.control.stopService()
+        await self.link.stopService()
+        await self.port.stopListening()
 
     async def join(self, name: str, role: Role, joined: Any) -> Link:
         """Sign somebody in."""
@@ -153,6 +187,12 @@ class Stage:
         records = await self.control.store.show_calibrations(figures)
         self.control.parts.publisher.publish(BoardsChanged(records))
 
+    async def sample(self, amount: int) -> None:
+        """Let the farm have been as it is now for so many samples; the last one is of this moment."""
+        boards, now = await self.control.store.devices(), time.time()
+        times = [now - INTERVAL * number for number in reversed(range(amount))]
+        await self.history.keep(HistoryBatch([farm_sample(moment, boards, (), ()) for moment in times]))
+
     async def group(self, name: str, accounts: list[str]) -> None:
         """Put accounts into a group, as ``icefarm accounts import`` does."""
         await self.control.store.set_account_groups(dict.fromkeys(accounts, name))
@@ -174,11 +214,6 @@ class Stage:
         """Return how many reports storms have sent."""
         return self.reports
 
-    def end_beats(self) -> None:
-        """Let everybody fall silent."""
-        for each in self.beats.values():
-            each.stop()
-
     def _go_on(self, role: Role, name: str, beat: Callable[[], Awaitable[Any]]) -> None:
         def once() -> None:
             # One that fails goes with its session; the next one is of the session after it.
@@ -199,18 +234,45 @@ class Stage:
             asked.addErrback(lambda _: None)
 
 
+@define(eq=False)
+class Repertoire:
+    """One farm after the other, at the same router."""
+
+    router: RealRouter
+    directory: Path
+    stage: Stage | None = None
+
+    async def do(self, name: str, fields: dict[str, Any]) -> Any:
+        """Obey a command."""
+        if name == "begin":
+            return await self.begin(**fields)
+        return await getattr(self.stage, name)(**fields)
+
+    async def begin(self, policy: str) -> dict[str, str]:
+        """End the farm that is there, begin an empty one, and return its URL and its operator's token."""
+        await self.end()
+        place = Path(tempfile.mkdtemp(dir=self.directory))
+        self.stage = await Stage.open(self.router, place, SignInPolicy(policy))
+        return {"url": self.stage.url, "token": self.stage.token}
+
+    async def end(self) -> None:
+        """End the farm that is there, if any."""
+        stage, self.stage = self.stage, None
+        if stage is not None:
+            await stage.close()
+
+
 class Commands(LineReceiver):
     """Reads commands and answers them."""
 
     delimiter = b"\n"
     MAX_LENGTH = 1 << 20
 
-    def __init__(self, stage: Stage, over: Deferred[None]) -> None:
-        self._stage, self._over = stage, over
+    def __init__(self, repertoire: Repertoire, over: Deferred[None]) -> None:
+        self._repertoire, self._over = repertoire, over
 
     def lineReceived(self, line: bytes) -> None:
-        name, fields = json.loads(line)
-        done = ensureDeferred(getattr(self._stage, name)(**fields))
+        done = ensureDeferred(self._repertoire.do(*json.loads(line)))
         done.addCallbacks(lambda answer: {"answer": answer}, lambda failure: {"error": failure.getErrorMessage()})
         done.addCallback(lambda answer: print(json.dumps(answer), flush=True))
 
@@ -219,36 +281,19 @@ class Commands(LineReceiver):
             self._over.callback(None)
 
 
-async def play(directory: Path, policy: SignInPolicy) -> None:
+async def play(directory: Path) -> None:
     router = await RealRouter.start(reactor, directory / "router", lambda line: print(line, file=sys.stderr))
-    settings = ControlSettings(policy, data_directory=directory)
-    store = MemoryStore(reactor)
-    control = Control(reactor, store, MemoryHistory(), settings, archive=MemoryArchive(reactor, store))
-    credentials = Credentials("control", Role.CONTROL, "stage", router.ticket)
-    link = Link(reactor, router.control_url, credentials, control.joined, control.refused)
-    pages = site(farm_view(control), forwarding_path(router.ticket))
-    pages.resource = ApiResource(http_api(control), pages.resource)
-    port = await TCP4ServerEndpoint(reactor, router.http_port, interface="127.0.0.1").listen(pages)
-    await control.ensure_token()
-    control.startService()
-    link.startService()
-    stage, over = Stage(control, router.url), Deferred[None]()
-    StandardIO(Commands(stage, over))
-    print(json.dumps({"url": router.url, "token": (directory / "operator.token").read_text().strip()}), flush=True)
+    repertoire, over = Repertoire(router, directory), Deferred[None]()
+    StandardIO(Commands(repertoire, over))
     await over
-    stage.end_beats()
-    for each in stage.links:
-        await each.stopService()
-    control.stopService()
-    await link.stopService()
-    await port.stopListening()
+    await repertoire.end()
     await router.stop()
 
 
 def main() -> None:
-    """Run until standard input ends; the argument is the sign-in policy."""
+    """Run until standard input ends."""
     with tempfile.TemporaryDirectory(prefix="icefarm-") as directory:
-        playing = ensureDeferred(play(Path(directory), SignInPolicy(sys.argv[1])))
+        playing = ensureDeferred(play(Path(directory)))
         playing.addErrback(lambda failure: failure.printTraceback(sys.stderr))
         playing.addBoth(lambda _: reactor.stop())
         reactor.run()

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
-from browser.conftest import StageProcess
+from browser.conftest import Stage
 from browser.crowds import Crowd, gather
 from browser.looking import open_page
 from playwright.sync_api import BrowserContext, Page, expect
@@ -14,9 +12,8 @@ pytestmark = pytest.mark.browser
 
 
 @pytest.fixture(scope="module")
-def crowd() -> Iterator[Crowd]:
-    with StageProcess() as stage:
-        yield gather(stage, 64)
+def crowd(stage: Stage) -> Crowd:
+    return gather(stage, 64)
 
 
 def shown(page: Page) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from browser.conftest import StageProcess
+from browser.conftest import Stage
 from browser.looking import confirm, open_page, sign_in
 from browser.test_page import AXE
 from playwright.sync_api import Locator, Page, expect
@@ -20,7 +20,7 @@ ZONE = ZoneInfo("Asia/Kolkata")
 
 
 @pytest.fixture(scope="module")
-def school(stage: StageProcess) -> StageProcess:
+def school(stage: Stage) -> Stage:
     """A class of three: one holds two boards, one waits, one does nothing; and somebody else."""
     stage.do("worker", name="school", serials=["C1", "C2", "C3", "C4"])
     stage.do("group", name="class-a", accounts=["anna", "ben", "cleo"])
@@ -42,7 +42,7 @@ def tomorrow_at(hour: int) -> datetime:
     return (datetime.now(ZONE) + timedelta(days=1)).replace(hour=hour, minute=0, second=0, microsecond=0)
 
 
-def bookings(stage: StageProcess) -> list[dict[str, Any]]:
+def bookings(stage: Stage) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = stage.do("call", client="other", procedure="bookings", fields={})
     return found
 
@@ -56,7 +56,7 @@ def assert_accessible(page: Page) -> None:
 # ----------------------------------------------------------------------------------------------------- the class
 
 
-def test_the_page_shows_who_has_a_board_who_waits_and_what_failed(page: Page, school: StageProcess) -> None:
+def test_the_page_shows_who_has_a_board_who_waits_and_what_failed(page: Page, school: Stage) -> None:
     open_page(page, school.url, "class?of=class-a")
     sign_in(page, school.token)
     expect(page.get_by_role("heading", level=1)).to_have_text("class-a")
@@ -69,7 +69,7 @@ def test_the_page_shows_who_has_a_board_who_waits_and_what_failed(page: Page, sc
     assert school.token not in page.content()
 
 
-def test_it_is_live_and_narrowed_by_the_beginning_of_a_name(page: Page, school: StageProcess) -> None:
+def test_it_is_live_and_narrowed_by_the_beginning_of_a_name(page: Page, school: Stage) -> None:
     open_page(page, school.url, "class")
     page.get_by_label("Group, or beginning of accounts").fill("cle")
     expect(page.locator(".member")).to_have_count(1)
@@ -81,14 +81,14 @@ def test_it_is_live_and_narrowed_by_the_beginning_of_a_name(page: Page, school: 
     assert page.url.endswith("#/class?of=cle")
 
 
-def test_who_is_no_operator_sees_no_failures_of_others_and_no_actions(page: Page, school: StageProcess) -> None:
+def test_who_is_no_operator_sees_no_failures_of_others_and_no_actions(page: Page, school: Stage) -> None:
     open_page(page, school.url, "class?of=class-a")
     expect(member(page, "anna")).to_contain_text("2 boards")
     expect(page.get_by_role("checkbox")).to_have_count(0)
     expect(page.locator(".failed")).to_have_count(0)
 
 
-def test_an_operator_ends_all_of_the_accounts_that_are_chosen(page: Page, school: StageProcess) -> None:
+def test_an_operator_ends_all_of_the_accounts_that_are_chosen(page: Page, school: Stage) -> None:
     open_page(page, school.url, "class?of=class-a")
     sign_in(page, school.token)
     page.get_by_role("button", name="Select all").click()
@@ -102,7 +102,7 @@ def test_an_operator_ends_all_of_the_accounts_that_are_chosen(page: Page, school
     expect(member(page, "ben")).to_contain_text("no board")
 
 
-def test_the_page_has_large_type_and_no_fault_of_accessibility(page: Page, school: StageProcess) -> None:
+def test_the_page_has_large_type_and_no_fault_of_accessibility(page: Page, school: Stage) -> None:
     open_page(page, school.url, "class?of=class-a")
     sign_in(page, school.token)
     expect(member(page, "cleo")).to_be_visible()
@@ -114,7 +114,7 @@ def test_the_page_has_large_type_and_no_fault_of_accessibility(page: Page, schoo
 # -------------------------------------------------------------------------------------------------- the calendar
 
 
-def test_boards_are_booked_and_the_booking_is_cancelled_on_the_calendar(page: Page, school: StageProcess) -> None:
+def test_boards_are_booked_and_the_booking_is_cancelled_on_the_calendar(page: Page, school: Stage) -> None:
     begin = tomorrow_at(10)
     open_page(page, school.url, f"bookings?week={begin.date()}")
     expect(page.locator(".week")).to_contain_text("GMT+5:30")
@@ -140,7 +140,7 @@ def test_boards_are_booked_and_the_booking_is_cancelled_on_the_calendar(page: Pa
     assert bookings(school) == []
 
 
-def test_what_cannot_be_booked_is_said_in_the_readers_time(page: Page, school: StageProcess) -> None:
+def test_what_cannot_be_booked_is_said_in_the_readers_time(page: Page, school: Stage) -> None:
     begin = tomorrow_at(14)
     fields = {"starts_at": begin.timestamp(), "seconds": 3600.0, "serials": ["C1"]}
     made = school.do("call", client="other", procedure="book", fields=fields)
@@ -154,9 +154,7 @@ def test_what_cannot_be_booked_is_said_in_the_readers_time(page: Page, school: S
     school.do("call", client="other", procedure="cancel_bookings", fields={"ids": [made["id"]]})
 
 
-def test_a_click_on_the_calendar_chooses_the_time_and_weeks_are_in_the_address(
-    page: Page, school: StageProcess
-) -> None:
+def test_a_click_on_the_calendar_chooses_the_time_and_weeks_are_in_the_address(page: Page, school: Stage) -> None:
     open_page(page, school.url, "bookings?week=2030-01-02")
     sign_in(page, school.token)
     column = page.locator(".day .slots").nth(2)
@@ -169,7 +167,7 @@ def test_a_click_on_the_calendar_chooses_the_time_and_weeks_are_in_the_address(
     assert page.url.endswith("#/bookings")
 
 
-def test_a_booking_that_another_makes_appears_and_the_calendar_is_accessible(page: Page, school: StageProcess) -> None:
+def test_a_booking_that_another_makes_appears_and_the_calendar_is_accessible(page: Page, school: Stage) -> None:
     begin = tomorrow_at(8)
     open_page(page, school.url, f"bookings?week={begin.date()}")
     sign_in(page, school.token)
@@ -182,7 +180,7 @@ def test_a_booking_that_another_makes_appears_and_the_calendar_is_accessible(pag
     expect(page.locator(".calendar .booking")).to_have_count(0)
 
 
-def test_boards_of_a_kind_are_booked_by_a_selector(page: Page, school: StageProcess) -> None:
+def test_boards_of_a_kind_are_booked_by_a_selector(page: Page, school: Stage) -> None:
     begin = tomorrow_at(16)
     open_page(page, school.url, "bookings")
     sign_in(page, school.token)

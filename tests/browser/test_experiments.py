@@ -5,12 +5,11 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from browser.conftest import StageProcess
+from browser.conftest import Stage
 from browser.crowds import CLIENTS, EXPERIMENT, Crowd, gather
 from browser.looking import open_page, sign_in
 from browser.test_plots import drag, plot
@@ -205,9 +204,8 @@ def test_an_experiment_that_is_not_there_is_called_so(page: Page, measured: Farm
 
 
 @pytest.fixture(scope="module")
-def crowd() -> Iterator[Crowd]:
-    with StageProcess() as stage:
-        yield gather(stage, 4)
+def crowd(stage: Stage) -> Crowd:
+    return gather(stage, 4)
 
 
 def test_failures_are_shown_by_reason(page: Page, crowd: Crowd) -> None:

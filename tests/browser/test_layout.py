@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from browser.conftest import StageProcess
+from browser.conftest import Stages
 from browser.crowds import CLIENTS, EXPERIMENT, Crowd, gather
 from browser.looking import open_page, sign_in
 from playwright.sync_api import Browser, Page, expect
@@ -68,9 +68,8 @@ COVERED = """(element) => {
 
 
 @pytest.fixture(scope="module", params=[4, 64, 300])
-def crowd(request: pytest.FixtureRequest) -> Iterator[Crowd]:
-    with StageProcess() as stage:
-        yield gather(stage, request.param)
+def crowd(request: pytest.FixtureRequest, stages: Stages) -> Crowd:
+    return gather(stages.begin(), request.param)
 
 
 @pytest.fixture

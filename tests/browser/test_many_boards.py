@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
-from browser.conftest import StageProcess
+from browser.conftest import Stage
 from browser.looking import open_page, row
 from playwright.sync_api import CDPSession, Page, expect
 
@@ -18,11 +16,10 @@ MOST, SECONDS = 0.4, 6.0
 
 
 @pytest.fixture(scope="module")
-def storm() -> Iterator[StageProcess]:
-    with StageProcess() as stage:
-        stage.do("worker", name="many", serials=[f"S{number:04}" for number in range(BOARDS)])
-        stage.do("storm", worker="many", rate=EVENTS)
-        yield stage
+def storm(stage: Stage) -> Stage:
+    stage.do("worker", name="many", serials=[f"S{number:04}" for number in range(BOARDS)])
+    stage.do("storm", worker="many", rate=EVENTS)
+    return stage
 
 
 def cpu_seconds(session: CDPSession) -> float:
@@ -37,7 +34,7 @@ def measured(page: Page) -> CDPSession:
     return session
 
 
-def test_500_boards_at_200_events_a_second_leave_most_of_a_core(page: Page, storm: StageProcess) -> None:
+def test_500_boards_at_200_events_a_second_leave_most_of_a_core(page: Page, storm: Stage) -> None:
     open_page(page, storm.url)
     expect(page.locator("#filter-help")).to_have_text("500 of 500 boards")
     # The start is over once rows change.
@@ -55,7 +52,7 @@ def test_500_boards_at_200_events_a_second_leave_most_of_a_core(page: Page, stor
     assert used / seconds <= MOST * rate / EVENTS
 
 
-def test_scrolling_and_filtering_work_meanwhile(page: Page, storm: StageProcess) -> None:
+def test_scrolling_and_filtering_work_meanwhile(page: Page, storm: Stage) -> None:
     open_page(page, storm.url)
     expect(row(page, "S0001")).to_be_visible()
     page.evaluate("window.scrollTo(0, document.body.scrollHeight)")
@@ -65,7 +62,7 @@ def test_scrolling_and_filtering_work_meanwhile(page: Page, storm: StageProcess)
     expect(page.locator("tbody th.serial a")).to_have_count(1)
 
 
-def test_what_the_page_keeps_does_not_grow(page: Page, storm: StageProcess) -> None:
+def test_what_the_page_keeps_does_not_grow(page: Page, storm: Stage) -> None:
     open_page(page, storm.url, "events")
     session = measured(page)
     # Of 500 boards that came together; its lines are drawn when it is opened.

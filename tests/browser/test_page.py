@@ -6,13 +6,12 @@ What takes no browser, such as filter, order, roles and events, is in frontend/t
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
 import pytest
-from browser.conftest import StageProcess
+from browser.conftest import Stage, Stages
 from browser.looking import confirm, open_page, row, sign_in, tile
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 
@@ -27,7 +26,7 @@ HOSTILE = '<img src=x onerror="document.title=1">'
 
 
 @pytest.fixture(scope="module")
-def crowd(stage: StageProcess) -> StageProcess:
+def crowd(stage: Stage) -> Stage:
     """A farm with two workers, six boards, a client that holds one, and one that waits."""
     stage.do("worker", name="pi1", serials=["A1", "A2", "A3"])
     stage.do("worker", name="pi2", serials=["B1", "B2", "B3"])
@@ -51,7 +50,7 @@ def events(page: Page) -> Locator:
 # ------------------------------------------------------------------------------------------------- calibrations
 
 
-def test_boards_are_compared_and_sorted_and_suspects_say_why(page: Page, crowd: StageProcess) -> None:
+def test_boards_are_compared_and_sorted_and_suspects_say_why(page: Page, crowd: Stage) -> None:
     open_page(page, crowd.url)
     page.get_by_role("link", name="Compare boards").click()
     boards = page.locator("tbody th.board a")
@@ -68,7 +67,7 @@ def test_boards_are_compared_and_sorted_and_suspects_say_why(page: Page, crowd: 
 # ------------------------------------------------------------------------------------------- keyboard
 
 
-def test_arrow_keys_go_from_board_to_board_and_enter_opens_one(page: Page, crowd: StageProcess) -> None:
+def test_arrow_keys_go_from_board_to_board_and_enter_opens_one(page: Page, crowd: Stage) -> None:
     open_page(page, crowd.url)
     page.get_by_role("link", name="A1", exact=True).focus()
     page.keyboard.press("ArrowDown")
@@ -78,7 +77,7 @@ def test_arrow_keys_go_from_board_to_board_and_enter_opens_one(page: Page, crowd
     expect(page.get_by_role("link", name="A2", exact=True)).to_be_visible()
 
 
-def test_an_action_can_be_taken_back_by_escape(page: Page, crowd: StageProcess) -> None:
+def test_an_action_can_be_taken_back_by_escape(page: Page, crowd: Stage) -> None:
     open_page(page, crowd.url)
     sign_in(page, crowd.token)
     button = page.get_by_role("button", name="End the reservation of board A1")
@@ -95,7 +94,7 @@ def test_an_action_can_be_taken_back_by_escape(page: Page, crowd: StageProcess) 
 # ------------------------------------------------------------------------------------------------------- actions
 
 
-def test_a_broken_board_is_tested_again(page: Page, crowd: StageProcess) -> None:
+def test_a_broken_board_is_tested_again(page: Page, crowd: Stage) -> None:
     open_page(page, crowd.url)
     sign_in(page, crowd.token)
     expect(row(page, "B3")).to_contain_text("CDONE stayed low")
@@ -103,7 +102,7 @@ def test_a_broken_board_is_tested_again(page: Page, crowd: StageProcess) -> None
     expect(page.locator(".messages")).to_contain_text("Board B3 is being tested")
 
 
-def test_an_offline_board_is_deleted_and_leaves_the_table(page: Page, crowd: StageProcess) -> None:
+def test_an_offline_board_is_deleted_and_leaves_the_table(page: Page, crowd: Stage) -> None:
     crowd.do("worker", name="pi9", serials=["Z1", "Z2"])
     crowd.do("report", worker="pi9", serial="Z1", status="offline", reason="not connected")
     open_page(page, crowd.url)
@@ -113,7 +112,7 @@ def test_an_offline_board_is_deleted_and_leaves_the_table(page: Page, crowd: Sta
     expect(row(page, "Z2")).to_be_visible()
 
 
-def test_the_queue_says_why_and_a_request_is_removed(page: Page, crowd: StageProcess) -> None:
+def test_the_queue_says_why_and_a_request_is_removed(page: Page, crowd: Stage) -> None:
     crowd.do("client", name="mallory")
     wanted = {"serials": ["A1"], "kind": "pulsecount", "wait": True, "no_wait": True}
     open_page(page, crowd.url, "queue")
@@ -126,7 +125,7 @@ def test_the_queue_says_why_and_a_request_is_removed(page: Page, crowd: StagePro
     expect(page.get_by_role("row").filter(has_text="eve")).to_be_visible()
 
 
-def test_a_servers_error_is_shown_by_its_name(page: Page, crowd: StageProcess) -> None:
+def test_a_servers_error_is_shown_by_its_name(page: Page, crowd: Stage) -> None:
     crowd.do("worker", name="pi8", serials=["Y1"])
     crowd.do("report", worker="pi8", serial="Y1", status="offline", reason="not connected")
     open_page(page, crowd.url)
@@ -137,7 +136,7 @@ def test_a_servers_error_is_shown_by_its_name(page: Page, crowd: StageProcess) -
     expect(page.get_by_role("alert").filter(has_text="invalid_argument")).to_contain_text("Y1")
 
 
-def test_a_reservation_of_several_boards_is_one_event(page: Page, crowd: StageProcess) -> None:
+def test_a_reservation_of_several_boards_is_one_event(page: Page, crowd: Stage) -> None:
     crowd.do("worker", name="pi6", serials=["W1", "W2", "W3"])
     crowd.do("client", name="one-story")
     open_page(page, crowd.url, "events?q=client:one-story")
@@ -152,7 +151,7 @@ def test_a_reservation_of_several_boards_is_one_event(page: Page, crowd: StagePr
     expect(events(page).locator("li").filter(has_text="W2 reserved as pulsecount by one-story")).to_have_count(1)
 
 
-def test_a_token_that_the_farm_does_not_know_is_refused(page: Page, crowd: StageProcess) -> None:
+def test_a_token_that_the_farm_does_not_know_is_refused(page: Page, crowd: Stage) -> None:
     open_page(page, crowd.url)
     page.get_by_role("button", name="Sign in").click()
     dialog = page.get_by_role("dialog")
@@ -163,7 +162,7 @@ def test_a_token_that_the_farm_does_not_know_is_refused(page: Page, crowd: Stage
     expect(row(page, "A1")).to_contain_text("reserved")
 
 
-def test_the_router_itself_refuses_an_operators_procedure_to_a_client(crowd: StageProcess) -> None:
+def test_the_router_itself_refuses_an_operators_procedure_to_a_client(crowd: Stage) -> None:
     for procedure, fields in (
         ("end_any", {"serials": ["A1"]}),
         ("dismiss", {"ids": ["x"]}),
@@ -176,7 +175,7 @@ def test_the_router_itself_refuses_an_operators_procedure_to_a_client(crowd: Sta
 # ------------------------------------------------------------------------------------------------- what it shows
 
 
-def test_figures_count_boards_workers_and_who_waits(page: Page, crowd: StageProcess) -> None:
+def test_figures_count_boards_workers_and_who_waits(page: Page, crowd: Stage) -> None:
     open_page(page, crowd.url)
     # A rate is that of the last heartbeat, and boards that it does not speak of did nothing.
     crowd.do("count", worker="pi2", readings=[{"serial": "B1", "kind": "variance", "evaluations": 50}])
@@ -185,7 +184,7 @@ def test_figures_count_boards_workers_and_who_waits(page: Page, crowd: StageProc
     assert int(tile(page, "Unhealthy").text_content() or "0") >= 1
 
 
-def test_plots_are_full_when_the_page_is_opened(page: Page, crowd: StageProcess) -> None:
+def test_plots_are_full_when_the_page_is_opened(page: Page, crowd: Stage) -> None:
     open_page(page, crowd.url, "plots")
     expect(page.locator(".plot canvas")).to_have_count(5)
     page.get_by_role("button", name="24 h").click()
@@ -193,7 +192,7 @@ def test_plots_are_full_when_the_page_is_opened(page: Page, crowd: StageProcess)
     expect(plot).to_have_attribute("aria-label", re.compile(r"reserved \d"), timeout=20_000)
 
 
-def test_names_are_text_and_never_markup(page: Page, crowd: StageProcess) -> None:
+def test_names_are_text_and_never_markup(page: Page, crowd: Stage) -> None:
     crowd.do("worker", name=f"w {HOSTILE}", serials=[f"s {HOSTILE}"])
     crowd.do("client", name=f"c {HOSTILE}")
     fields = {"serials": [f"s {HOSTILE}"], "kind": "pulsecount"}
@@ -211,7 +210,7 @@ def test_names_are_text_and_never_markup(page: Page, crowd: StageProcess) -> Non
     assert page.locator("img:not(.brand img)").count() == 0
 
 
-def test_a_narrow_screen_needs_no_sideways_scrolling(browser: Browser, crowd: StageProcess) -> None:
+def test_a_narrow_screen_needs_no_sideways_scrolling(browser: Browser, crowd: Stage) -> None:
     context = browser.new_context(viewport={"width": 360, "height": 740})
     page = context.new_page()
     for where in PLACES:
@@ -222,7 +221,7 @@ def test_a_narrow_screen_needs_no_sideways_scrolling(browser: Browser, crowd: St
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing(browser: Browser, crowd: StageProcess, scheme: Any) -> None:
+def test_axe_finds_nothing(browser: Browser, crowd: Stage, scheme: Any) -> None:
     assert AXE.is_file(), "axe-core is missing: run python build_backend/frontend_tools.py install"
     context = browser.new_context(color_scheme=scheme)
     page = context.new_page()
@@ -254,7 +253,7 @@ def violations(page: Page, where: str) -> list[str]:
     ]
 
 
-def test_headers_are_strict_and_nothing_comes_from_elsewhere(page: Page, crowd: StageProcess) -> None:
+def test_headers_are_strict_and_nothing_comes_from_elsewhere(page: Page, crowd: Stage) -> None:
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     open_page(page, crowd.url)
@@ -270,7 +269,7 @@ def test_headers_are_strict_and_nothing_comes_from_elsewhere(page: Page, crowd: 
         assert b"autobahn" in answer.read()
 
 
-def test_metrics_are_to_be_had_on_the_farms_one_port(crowd: StageProcess) -> None:
+def test_metrics_are_to_be_had_on_the_farms_one_port(crowd: Stage) -> None:
     with urlopen(f"{crowd.url}/metrics") as answer:
         text = answer.read().decode()
     assert 'icefarm_boards{state="reserved"}' in text
@@ -281,13 +280,13 @@ def test_metrics_are_to_be_had_on_the_farms_one_port(crowd: StageProcess) -> Non
 
 
 @pytest.fixture
-def empty_farm() -> Iterator[StageProcess]:
-    with StageProcess("tokens") as running:
-        yield running
+def empty_farm(stages: Stages) -> Stage:
+    """Another farm, after which no test of this file uses the first one."""
+    return stages.begin("tokens")
 
 
 def test_a_farm_of_tokens_asks_for_one_and_an_empty_one_says_how_to_add_a_worker(
-    context: BrowserContext, page: Page, empty_farm: StageProcess
+    context: BrowserContext, page: Page, empty_farm: Stage
 ) -> None:
     page.goto(empty_farm.url)
     expect(page.get_by_role("heading", name="Sign in")).to_be_visible()

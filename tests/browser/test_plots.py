@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from browser.conftest import StageProcess
+from browser.conftest import Stage
 from browser.crowds import Crowd, gather
 from browser.looking import open_page
 from playwright.sync_api import Locator, Page, expect
@@ -17,9 +16,8 @@ pytestmark = pytest.mark.browser
 
 
 @pytest.fixture(scope="module")
-def crowd() -> Iterator[Crowd]:
-    with StageProcess() as stage:
-        yield gather(stage, 4)
+def crowd(stage: Stage) -> Crowd:
+    return gather(stage, 4)
 
 
 def plot(page: Page, title: str) -> Locator:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 import pytest
-from browser.conftest import StageProcess
+from browser.conftest import Stage
 from browser.crowds import Crowd, gather
 from browser.looking import open_page, row, sign_in
 from nginx import nginx
@@ -18,9 +18,8 @@ pytestmark = pytest.mark.browser
 
 
 @pytest.fixture(scope="module")
-def crowd() -> Iterator[Crowd]:
-    with StageProcess() as stage:
-        yield gather(stage, 4)
+def crowd(stage: Stage) -> Crowd:
+    return gather(stage, 4)
 
 
 @pytest.fixture(scope="module")
