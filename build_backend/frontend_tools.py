@@ -12,10 +12,11 @@ import importlib
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 __all__ = ["FRONTEND", "NODE_PACKAGE", "Failed", "fetch_node", "install", "machine_builds", "node_for_build", "run"]
@@ -149,16 +150,34 @@ def _one_at_a_time() -> Iterator[None]:
 
 
 def run(node: Node, command: Sequence[str], complaint: str, limit: float = TOOL_LIMIT) -> None:
-    """Run a command in ``frontend/``.  Raises `Failed` with what it printed."""
+    """Run a command in ``frontend/``; what it started ends with it.  Raises `Failed` with what it printed."""
     try:
-        done = subprocess.run(
-            command, cwd=FRONTEND, env=node.environment(), timeout=limit, capture_output=True, text=True, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
+        tool = subprocess.Popen(
+            command, cwd=FRONTEND, env=node.environment(), text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+        )  # fmt: skip
+    except OSError as error:
         raise Failed(f"{complaint} ({error})") from None
-    if done.returncode != 0:
-        words = "\n".join(text for text in (done.stdout.strip(), done.stderr.strip()) if text)
+    try:
+        printed = tool.communicate(timeout=limit)
+    except BaseException as error:
+        _kill_session(tool)
+        if isinstance(error, subprocess.TimeoutExpired):
+            raise Failed(f"{complaint} ({error})") from None
+        raise
+    if tool.returncode != 0:
+        words = "\n".join(text for text in (each.strip() for each in printed) if text)
         raise Failed(f"{complaint}:\n{words}\n")
+
+
+def _kill_session(tool: subprocess.Popen[str]) -> None:
+    """Kill a tool and what it has started: its children would go on, and keep its output open."""
+    if os.name == "nt":
+        tool.kill()
+    else:
+        with suppress(ProcessLookupError):
+            os.killpg(tool.pid, signal.SIGKILL)
+    tool.communicate()
 
 
 def _tool(node: Node, package: str, *arguments: str) -> list[str]:
@@ -202,6 +221,8 @@ def main(arguments: Sequence[str]) -> None:
     if os.environ.get("ICEFARM_DASHBOARD") == "skip":
         print("frontend/ is left out (ICEFARM_DASHBOARD=skip)", file=sys.stderr)
         return
+    # The tools have sessions of their own: they are ended with this process, as by Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with _one_at_a_time():
             fetch_node()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import os
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pytest
 
@@ -129,3 +130,18 @@ def test_nothing_that_was_built_is_committed() -> None:
         cwd=ROOT, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert asked.stdout == ""
+
+
+def test_a_tool_that_takes_too_long_ends_with_all_that_it_has_started(backend: ModuleType, tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    held = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    # The first process waits for its child, which keeps the outputs open as well.
+    script = f"exec 3>{pipe}; echo begun >&3; sleep 100 & wait"
+    node = SimpleNamespace(environment=lambda: os.environ)
+    with pytest.raises(backend.Failed, match="it waits forever"):
+        backend.run(node, ["/bin/sh", "-c", script], "it waits forever", 1.0)
+    assert os.read(held, 100) == b"begun\n"
+    # Nobody has it open any more.
+    assert os.read(held, 100) == b""
+    os.close(held)
