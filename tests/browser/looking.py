@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from playwright.sync_api import Locator, Page, expect
+import re
+from pathlib import Path
+from typing import Any
 
-__all__ = ["confirm", "open_page", "row", "sign_in", "tile"]
+from playwright.sync_api import Locator, Page, TimeoutError, expect
+
+__all__ = ["AXE", "at", "confirm", "open_page", "row", "sign_in", "tile", "until", "violations"]
+
+#: Finds faults of accessibility.
+AXE = Path(__file__).parents[2] / "frontend" / "node_modules" / "axe-core" / "axe.min.js"
 
 
 def open_page(page: Page, url: str, where: str = "") -> None:
@@ -41,3 +48,34 @@ def confirm(page: Page, action: str, question: str) -> None:
     dialog = page.get_by_role("dialog")
     expect(dialog).to_contain_text(question)
     dialog.get_by_role("button", name=action, exact=True).click()
+
+
+def at(where: str) -> re.Pattern[str]:
+    """Return what an address that ends so is like, for ``expect(page).to_have_url``."""
+    return re.compile(re.escape(where) + "$")
+
+
+def until(page: Page, script: str, wanted: Any, argument: Any = None) -> None:
+    """Wait until a function of the page returns this; it may change its mind until then.
+
+    Raises AssertionError with what it returns instead.
+    """
+    same = f"([wanted, argument]) => JSON.stringify(({script})(argument)) === JSON.stringify(wanted)"
+    try:
+        page.wait_for_function(same, arg=[wanted, argument])
+    except TimeoutError:
+        found = page.evaluate(script, argument)
+        raise AssertionError(f"{found!r}, not {wanted!r}, at {page.url} in {page.viewport_size}") from None
+
+
+def violations(page: Page, where: str, *rules: str) -> list[str]:
+    """Return what axe finds on the page: by these of its rules, or by all."""
+    assert AXE.is_file(), "axe-core is missing: run python build_backend/frontend_tools.py install"
+    if not page.evaluate("() => 'axe' in window"):
+        page.evaluate(AXE.read_text())
+    result = page.evaluate("(rules) => axe.run(document, rules.length ? { runOnly: rules } : {})", list(rules))
+    return [
+        f"{where}: {each['id']}: {node['html'][:120]} {node['any'][0]['message'] if node['any'] else ''}"
+        for each in result["violations"]
+        for node in each["nodes"]
+    ]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from browser.conftest import Stage
 from browser.crowds import Crowd, gather
-from browser.looking import open_page
-from playwright.sync_api import BrowserContext, Page, expect
+from browser.looking import at, open_page, until
+from playwright.sync_api import BrowserContext, Locator, Page, expect
 
 pytestmark = pytest.mark.browser
 
@@ -16,15 +18,15 @@ def crowd(stage: Stage) -> Crowd:
     return gather(stage, 64)
 
 
-def shown(page: Page) -> list[str]:
-    return page.locator("tbody th.serial a").all_inner_texts()
+def serials(page: Page) -> Locator:
+    return page.locator("tbody th.serial a")
 
 
 def test_boards_that_need_somebody_come_first(page: Page, crowd: Crowd) -> None:
     open_page(page, crowd.url)
-    states = page.locator("tbody td.state").all_inner_texts()
-    assert states[:3] == ["✕broken", "–offline", "●reserved"]
-    assert shown(page)[0] == crowd.broken
+    for place, state in enumerate(("✕broken", "–offline", "●reserved")):
+        expect(page.locator("tbody td.state").nth(place)).to_have_text(state)
+    expect(serials(page).first).to_have_text(crowd.broken)
 
 
 def test_filter_and_order_survive_back_and_a_shared_link(page: Page, context: BrowserContext, crowd: Crowd) -> None:
@@ -32,19 +34,20 @@ def test_filter_and_order_survive_back_and_a_shared_link(page: Page, context: Br
     page.get_by_label("Filter").fill("worker:lab-1 client:exp-42")
     page.get_by_role("button", name="Board").click()
     page.get_by_role("button", name="Board").click()
-    expect(page.locator("tbody th.serial")).to_have_count(8)
-    before = shown(page)
-    assert before == sorted(before, reverse=True)
+    expect(serials(page)).to_have_count(8)
+    before = sorted(serials(page).all_inner_texts(), reverse=True)
+    expect(serials(page)).to_have_text(before)
+    expect(page).to_have_url(re.compile("filter=.*&sort=-serial$"))
     address = page.url
     page.get_by_role("link", name=before[3], exact=True).click()
     expect(page.get_by_role("heading", level=1)).to_contain_text(before[3])
     page.go_back()
     expect(page.get_by_label("Filter")).to_have_value("worker:lab-1 client:exp-42")
-    assert shown(page) == before
+    expect(serials(page)).to_have_text(before)
     other = context.new_page()
     other.goto(address)
     expect(other.get_by_role("link", name=before[0], exact=True)).to_be_visible()
-    assert shown(other) == before
+    expect(serials(other)).to_have_text(before)
 
 
 def test_typing_a_filter_is_no_step_that_back_takes_back_letter_by_letter(page: Page, crowd: Crowd) -> None:
@@ -61,9 +64,9 @@ def test_back_returns_to_where_the_reader_had_scrolled(page: Page, crowd: Crowd)
     page.wait_for_function("() => history.state?.scroll === 1500")
     page.locator("tbody th.serial a").nth(20).click()
     expect(page.get_by_role("heading", level=1)).to_contain_text("Board")
-    assert page.evaluate("window.scrollY") == 0
+    until(page, "() => window.scrollY", 0)
     page.go_back()
-    page.wait_for_function("() => window.scrollY === 1500")
+    until(page, "() => window.scrollY", 1500)
 
 
 @pytest.mark.parametrize(
@@ -78,7 +81,7 @@ def test_back_returns_to_where_the_reader_had_scrolled(page: Page, crowd: Crowd)
 )
 def test_titles_name_the_view(page: Page, crowd: Crowd, where: str, title: str) -> None:
     open_page(page, crowd.url, where)
-    assert page.title() == f"{title} · icefarm"
+    expect(page).to_have_title(f"{title} · icefarm")
 
 
 @pytest.mark.parametrize(
@@ -94,14 +97,14 @@ def test_titles_name_the_view(page: Page, crowd: Crowd, where: str, title: str) 
 def test_a_figure_leads_to_what_it_counts(page: Page, crowd: Crowd, tile: str, where: str) -> None:
     open_page(page, crowd.url)
     page.locator(".tile").filter(has_text=tile).click()
-    assert page.url.endswith(where)
+    expect(page).to_have_url(at(where))
 
 
 def test_the_unhealthy_boards_of_the_figure_are_those_two(page: Page, crowd: Crowd) -> None:
     open_page(page, crowd.url)
     page.locator(".tile").filter(has_text="Unhealthy").click()
-    expect(page.locator("tbody th.serial")).to_have_count(2)
-    assert crowd.broken in shown(page)
+    expect(serials(page)).to_have_count(2)
+    expect(serials(page).filter(has_text=crowd.broken)).to_have_count(1)
 
 
 def test_names_lead_to_their_pages(page: Page, crowd: Crowd) -> None:
@@ -149,7 +152,7 @@ def test_a_serial_is_copied(page: Page, context: BrowserContext, crowd: Crowd) -
     open_page(page, crowd.url, f"board/{crowd.busy}")
     page.get_by_role("button", name="Copy the serial").click()
     expect(page.get_by_text("Copied")).to_be_visible()
-    assert page.evaluate("navigator.clipboard.readText()") == crowd.busy
+    page.wait_for_function("async (text) => await navigator.clipboard.readText() === text", arg=crowd.busy)
 
 
 def test_a_command_is_copied_where_browsers_offer_no_clipboard(page: Page, crowd: Crowd) -> None:
@@ -160,4 +163,4 @@ def test_a_command_is_copied_where_browsers_offer_no_clipboard(page: Page, crowd
     page.get_by_role("link", name="Boards", exact=True).click()
     page.get_by_label("Filter").focus()
     page.keyboard.press("Control+V")
-    assert f"--control {crowd.url}" in page.get_by_label("Filter").input_value()
+    expect(page.get_by_label("Filter")).to_have_value(re.compile(re.escape(f"--control {crowd.url}")))

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 
 import pytest
+from browser.looking import until
 from oidc_issuer import IssuerProcess
 from playwright.sync_api import Page, expect
 
@@ -18,7 +19,9 @@ LIFETIME = 15
 #: Milliseconds for that, and for the pages of the issuer.
 PATIENCE = 30_000
 
+#: The token that the tab keeps; and once it is not this one any more.
 TICKET = "() => JSON.parse(sessionStorage.getItem('icefarm.session'))?.ticket"
+OTHER = f"(last) => {{ const now = ({TICKET})(); return now !== last && now; }}"
 
 
 @pytest.fixture(scope="module")
@@ -48,18 +51,18 @@ def test_a_reader_signs_in_at_the_issuer_and_stays_signed_in_when_the_token_expi
     # Back where the reader was, and the code is not left in the address.
     expect(page).to_have_url(re.compile(r"^http://127\.0\.0\.1:\d+/#/workers$"))
     expect(page.get_by_role("heading", name="Workers")).to_be_visible()
-    first = page.evaluate(TICKET)
-    page.wait_for_function(f"first => ({TICKET})() !== first", arg=first, timeout=PATIENCE)
-    second = page.evaluate(TICKET)
+    first = page.wait_for_function(TICKET).json_value()
+    second = page.wait_for_function(OTHER, arg=first, timeout=PATIENCE).json_value()
     expect(page.locator(".role")).to_have_text("ada")
     # A reload goes on with what the tab keeps.
     page.reload()
     expect(page.locator(".role")).to_have_text("ada")
-    page.wait_for_function(f"second => ({TICKET})() !== second", arg=second, timeout=PATIENCE)
-    assert page.evaluate("() => JSON.stringify(localStorage)").find(second) == -1
+    third = page.wait_for_function(OTHER, arg=second, timeout=PATIENCE).json_value()
+    for ticket in (second, third):
+        until(page, "(ticket) => JSON.stringify(localStorage).includes(ticket)", False, ticket)
     page.get_by_role("button", name="Sign out").click()
     expect(page.locator(".role")).to_have_text("watching")
-    assert page.evaluate("() => [sessionStorage['icefarm.session'], sessionStorage['icefarm.issuer']]") == [None, None]
+    until(page, "() => [sessionStorage['icefarm.session'], sessionStorage['icefarm.issuer']]", [None, None])
 
 
 def test_a_member_of_the_operators_group_is_an_operator_on_the_page(page: Page, farm: FarmProcess) -> None:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 from urllib.parse import quote
 
 import pytest
-from browser.conftest import Stages
+from browser.conftest import PATIENCE, Stages
 from browser.crowds import CLIENTS, EXPERIMENT, Crowd, gather
-from browser.looking import open_page, sign_in
+from browser.looking import open_page, sign_in, until
 from playwright.sync_api import Browser, Page, expect
 
 pytestmark = pytest.mark.browser
@@ -72,99 +71,95 @@ def crowd(request: pytest.FixtureRequest, stages: Stages) -> Crowd:
     return gather(stages.begin(), request.param)
 
 
-@pytest.fixture
-def page_of(browser: Browser) -> Iterator[Any]:
-    contexts = []
+#: The address of each page; names in it are those of a `Crowd`.
+PLACES = (
+    *("boards", "board/{busy}", "board/{broken}", "compare", "workers", "worker/lab-1", "queue", "bookings", "class"),
+    *("events", "plots", "usage", "usage?by=account,board,experiment", "nothing", "client/{short}", "client/{long}"),
+    *("experiments", "experiment/{long}/{experiment}", "experiment/{long}/{experiment}?compare={short}/{experiment}"),
+    *("account/{short}", "account/{long}"),
+)
 
-    def make(width: int) -> Page:
-        contexts.append(browser.new_context(viewport={"width": width, "height": 800}))
-        return contexts[-1].new_page()
+#: The heights of the rows that are drawn; null until some of them are in sight.
+HEIGHTS = """() => {
+  const boxes = [...document.querySelectorAll("tbody tr:not(.gap)")].map((row) => row.getBoundingClientRect());
+  if (!boxes.some(({ top, bottom }) => bottom > 0 && top < window.innerHeight)) return null;
+  return boxes.slice(0, -1).map(({ height }) => Math.round(height));
+}"""
 
-    yield make
-    for context in contexts:
-        context.close()
+#: How far the heads are from where they stay: the top of the window, or of a table that begins below it.
+ASTRAY = """() => {
+  const [head, table] = ["thead th", "table"].map((each) => document.querySelector(each).getBoundingClientRect().top);
+  return Math.abs(head - Math.max(0, table)) > 1;
+}"""
 
 
-def faults(page: Page) -> list[str]:
-    found: list[str] = page.evaluate(FAULTS, SLACK)
-    return found
+@pytest.fixture(scope="module")
+def reader(browser: Browser, crowd: Crowd) -> Iterator[Page]:
+    """A page that many tests look at, each of them in windows of all widths."""
+    context = browser.new_context()
+    context.set_default_timeout(PATIENCE)
+    page = context.new_page()
+    open_page(page, crowd.url)
+    yield page
+    context.close()
 
 
-def places(crowd: Crowd) -> list[str]:
-    clients = [f"client/{name}" for name in CLIENTS]
-    boards = [f"board/{crowd.busy}", f"board/{crowd.broken}"]
-    experiment = f"experiment/{CLIENTS[1]}/{quote(EXPERIMENT)}"
-    experiments = ["experiments", experiment, f"{experiment}?compare={CLIENTS[0]}/{quote(EXPERIMENT)}"]
-    accounts = [f"account/{name}" for name in CLIENTS]
-    others = [
-        "compare",
-        "workers",
-        "worker/lab-1",
-        "queue",
-        "bookings",
-        "class",
-        "events",
-        "plots",
-        "usage",
-        "usage?by=account,board,experiment",
-        "nothing",
-    ]
-    return ["boards", *boards, *others, *clients, *experiments, *accounts]
+def wide(page: Page, width: int) -> None:
+    """Make the window so wide, be at the top, and let the page be drawn."""
+    page.set_viewport_size({"width": width, "height": 800})
+    page.evaluate("window.scrollTo(0, 0)")
+    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+
+def expect_no_faults(page: Page) -> None:
+    until(page, FAULTS, [], SLACK)
+
+
+@pytest.mark.parametrize("where", PLACES)
+def test_nothing_is_cut_or_overlaps_for_a_reader(reader: Page, crowd: Crowd, where: str) -> None:
+    names = {"short": CLIENTS[0], "long": CLIENTS[1], "experiment": quote(EXPERIMENT)}
+    # A page is drawn first in a window of one of the widths, and then in the others.
+    first = PLACES.index(where) % len(WIDTHS)
+    wide(reader, WIDTHS[first])
+    open_page(reader, crowd.url, where.format(busy=crowd.busy, broken=crowd.broken, **names))
+    for width in (*WIDTHS[first:], *WIDTHS[:first]):
+        wide(reader, width)
+        expect_no_faults(reader)
+
+
+def test_heads_stay_in_sight_over_the_last_boards(reader: Page, crowd: Crowd) -> None:
+    open_page(reader, crowd.url, "boards?sort=serial")
+    for width in WIDTHS:
+        wide(reader, width)
+        reader.evaluate("window.scrollTo(0, document.body.scrollHeight)")
+        last = reader.locator("tbody tr:not(.gap)").last
+        expect(last).to_have_attribute("aria-rowindex", str(crowd.boards + 1))
+        expect(last).to_be_in_viewport()
+        until(reader, ASTRAY, False)
+        expect_no_faults(reader)
+
+
+def test_rows_have_one_height_however_far_the_table_is_scrolled(reader: Page, crowd: Crowd) -> None:
+    open_page(reader, crowd.url, "boards")
+    for width in WIDTHS:
+        wide(reader, width)
+        heights: set[int] = set()
+        for part in (0.0, 0.5, 1.0):
+            reader.evaluate("(part) => window.scrollTo(0, part * document.body.scrollHeight)", part)
+            heights |= set(reader.wait_for_function(HEIGHTS).json_value())
+        assert len(heights) == 1, (width, heights)
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_nothing_is_cut_or_overlaps_for_a_reader(page_of: Any, crowd: Crowd, width: int) -> None:
-    page = page_of(width)
-    for where in places(crowd):
-        open_page(page, crowd.url, where)
-        assert faults(page) == [], where
-
-
-@pytest.mark.parametrize("width", WIDTHS)
-def test_nothing_is_cut_or_overlaps_for_an_operator_with_boards_selected(
-    page_of: Any, crowd: Crowd, width: int
-) -> None:
-    page = page_of(width)
+def test_nothing_is_cut_or_overlaps_for_an_operator_with_boards_selected(page: Page, crowd: Crowd, width: int) -> None:
+    wide(page, width)
     open_page(page, crowd.url)
     sign_in(page, crowd.token)
     page.get_by_label("Select all that are shown").check()
     expect(page.get_by_role("toolbar")).to_contain_text(f"{crowd.boards} boards selected")
-    assert faults(page) == []
+    expect_no_faults(page)
     page.evaluate("window.scrollTo(0, 900)")
-    assert page.locator("thead th").last.evaluate(COVERED) is None
+    until(page, f"() => ({COVERED})([...document.querySelectorAll('thead th')].at(-1))", None)
     for where in ("workers", "queue", f"board/{crowd.busy}"):
         open_page(page, crowd.url, where)
-        assert faults(page) == [], where
-
-
-@pytest.mark.parametrize("width", WIDTHS)
-def test_heads_stay_in_sight_over_the_last_boards(page_of: Any, crowd: Crowd, width: int) -> None:
-    page = page_of(width)
-    open_page(page, crowd.url, "boards?sort=serial")
-    page.evaluate("window.scrollTo(0, document.body.scrollHeight)")
-    last = page.locator("tbody tr:not(.gap)").last
-    expect(last).to_be_in_viewport()
-    assert page.locator("tbody tr:not(.gap)").last.get_attribute("aria-rowindex") == str(crowd.boards + 1)
-    head = page.locator("thead th").first.bounding_box()
-    assert head is not None
-    table = page.locator("table").bounding_box()
-    assert table is not None
-    assert head["y"] == pytest.approx(max(0.0, table["y"]), abs=1)
-    assert faults(page) == []
-
-
-@pytest.mark.parametrize("width", WIDTHS)
-def test_rows_have_one_height_however_far_the_table_is_scrolled(page_of: Any, crowd: Crowd, width: int) -> None:
-    page = page_of(width)
-    open_page(page, crowd.url, "boards")
-    heights = set()
-    for part in (0.0, 0.5, 1.0):
-        page.evaluate("(part) => window.scrollTo(0, part * document.body.scrollHeight)", part)
-        page.wait_for_timeout(50)
-        heights |= {
-            round(height)
-            for height in page.locator("tbody tr:not(.gap)").evaluate_all(
-                "(rows) => rows.slice(0, -1).map((row) => row.getBoundingClientRect().height)"
-            )
-        }
-    assert len(heights) == 1, heights
+        expect_no_faults(page)
