@@ -66,6 +66,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """
     if any(REAL_PARTS & {mark.name for mark in item.iter_markers()} for item in items):
         leftovers.watch()
+        # Imported here because a lab that runs tests/acceptance need not have what control needs.
+        import forked
+
+        forked.farms()
     for item in items:
         directory = item.path.relative_to(TESTS).parts[0]
         wrong = misplaced(directory, {mark.name for mark in item.iter_markers()})

@@ -2,6 +2,8 @@
 
 Use `icefarm`, `python` and `programs` like the installed programs.  Take those, by `sys.executable`, where a test is
 about the process itself: how it starts, its options of Python, a terminal that it is to control.
+
+After `farms`, farms of `FarmProcess` and their services, and those that Twisted starts here, are forked as well.
 """
 
 from __future__ import annotations
@@ -16,8 +18,12 @@ import sys
 import tempfile
 from functools import cache
 from pathlib import Path
+from typing import Any
 
-__all__ = ["forks", "icefarm", "programs", "python"]
+from forked.nursery import PADDING, Nursery, can_fork, fork_services
+from icefarm.testing.processes.farm_process import FarmProcess
+
+__all__ = ["Popen", "farms", "forks", "icefarm", "programs", "python"]
 
 _HERE = Path(__file__).parent
 #: Set where the lines are counted that are run: that begins with an interpreter.
@@ -63,13 +69,56 @@ def programs() -> Path:
         # Those that call before the server accepts wait for it.
         listener.listen(64)
         server = subprocess.Popen(
-            [sys.executable, "-P", str(_HERE / "server.py"), str(listener.fileno()), str(directory)],
+            _program("server", str(listener.fileno()), str(directory)),
             stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, pass_fds=[listener.fileno()], start_new_session=True,
             # It uses no files of the tests.
             cwd=directory,
         )  # fmt: skip
     atexit.register(_end, server, directory)
     return directory
+
+
+def _program(module: str, *arguments: str) -> list[str]:
+    """Return a command that runs a module of this package, which then has the import path of an installed program."""
+    text = f"import sys; sys.path.insert(0, {str(_HERE.parent)!r}); from forked import {module} as it; del sys.path[0]"
+    return [sys.executable, "-P", "-c", f"{text}; it.run()", *arguments]
+
+
+@cache
+def _nursery() -> Nursery:
+    """Return this process's nursery, which ends with it."""
+    here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with there:
+        subprocess.Popen(
+            _program("nursery", str(there.fileno()), PADDING),
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, pass_fds=[there.fileno()], start_new_session=True,
+        )  # fmt: skip
+    return Nursery(here, dict(os.environ))
+
+
+class Popen(subprocess.Popen[Any]):
+    """A process that is forked by the nursery, if that can be what the command says."""
+
+    def _execute_child(self, args: Any, *how: Any) -> None:
+        directory, environment = how[4], how[5]
+        pipes = input_read, _, _, output_write, _, error_write = how[9:15]
+        given = dict(os.environ if environment is None else environment)
+        if not (can_fork(args) and _nursery().suits(given)):
+            super()._execute_child(args, *how)  # type: ignore[misc]
+            return
+        ends = enumerate((input_read, output_write, error_write))
+        files = {number: number if end == -1 else end for number, end in ends}
+        session = bool(how[20])
+        self.pid = _nursery().fork(args, os.fspath(directory or os.getcwd()), given, files, session)
+        self._child_created = True
+        self._close_pipe_fds(*pipes)  # type: ignore[attr-defined]
+
+
+def farms() -> None:
+    """Fork farms and services from now on, unless nothing is forked."""
+    if forks():
+        FarmProcess.popen = Popen
+        fork_services(_nursery)
 
 
 def _end(server: subprocess.Popen[bytes], directory: Path) -> None:

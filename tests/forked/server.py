@@ -3,16 +3,14 @@
 A fork is a process like any other, in a session of its own.  Its arguments, environment, directory, umask and files are
 the caller's (`call.py`), and it ends as it likes.  Twisted's reactor is not imported here, so that each has its own.
 
-Usage: server.py LISTENER DIRECTORY: the descriptor of a Unix socket, and where that and the programs are.  The server
-ends with its standard input; it ends what still runs then, and removes the directory.
+Its arguments are the descriptor of a Unix socket, and the directory where that and the programs are.  The server ends
+with its standard input; it ends what still runs then, and removes the directory.
 """
 
 from __future__ import annotations
 
-import faulthandler
 import gc
 import importlib
-import io
 import marshal
 import os
 import select
@@ -20,18 +18,13 @@ import shutil
 import signal
 import socket
 import sys
-import time
-from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from fcntl import F_DUPFD_CLOEXEC, fcntl
 from types import ModuleType
 
 from attrs import Factory, define, frozen
 
-#: What only a new interpreter takes from its environment; where these differ from here, the caller starts one.
-OF_INTERPRETERS = ("PYTHON", "LC_", "LANG", "LD_", "MALLOC_", "GLIBC_")
-#: It can be had later, too.
-FAULTS = "PYTHONFAULTHANDLER"
+from forked.becoming import Identity, of_interpreter
+
 #: As `call.py` has it.
 _ALONE = 0
 #: Descriptors that a caller can pass on at once (scm(7)).
@@ -45,13 +38,7 @@ class Call:
     #: The program, ``icefarm`` or ``python``; its arguments, with its path in front.
     name: str
     arguments: list[str]
-    directory: str
-    umask: int
-    ignores_interrupts: bool
-    environment: dict[str, str]
-    #: Descriptors: the caller's numbers, and those here.
-    numbers: list[int]
-    files: list[int]
+    identity: Identity
 
     @property
     def needs_interpreter(self) -> bool:
@@ -59,28 +46,15 @@ class Call:
         first = next(iter(self.arguments[1:]), "-")
         if self.name == "python" and first != "-c" and (first.startswith("-") or not os.path.isfile(self._here(first))):
             return True
-        return _of_interpreter(self.environment) != _of_interpreter(os.environ)
+        return of_interpreter(self.identity.environment) != of_interpreter(os.environ)
 
     def _here(self, path: str) -> str:
-        return os.path.join(self.directory, path)
+        return os.path.join(self.identity.directory, path)
 
     def become(self) -> None:
         """Make this process the caller's in all but its code."""
         os.setsid()
-        apart = [fcntl(file, F_DUPFD_CLOEXEC, max(self.numbers, default=0) + 1) for file in self.files]
-        for number, file in zip(self.numbers, apart, strict=True):
-            os.dup2(file, number)
-        _close_all_but(self.numbers)
-        os.chdir(self.directory)
-        os.umask(self.umask)
-        os.environ.clear()
-        os.environ.update(self.environment)
-        time.tzset()
-        if self.ignores_interrupts:
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
-        _open_streams()
-        if FAULTS in self.environment:
-            faulthandler.enable()
+        self.identity.assume()
 
     def run(self) -> None:
         if self.name == "icefarm":
@@ -90,35 +64,6 @@ class Call:
             main()
         else:
             _run_python(self.arguments[1:])
-
-
-def _close_all_but(files: Iterable[int]) -> None:
-    for file in {int(name) for name in os.listdir("/proc/self/fd")}.difference(files):
-        with suppress(OSError):
-            # The directory itself is closed already.
-            os.close(file)
-
-
-def _of_interpreter(environment: Mapping[str, str]) -> dict[str, str]:
-    return {key: value for key, value in environment.items() if key.startswith(OF_INTERPRETERS) and key != FAULTS}
-
-
-def _open_streams() -> None:
-    """Open the three streams as a new interpreter does."""
-    for number, name in enumerate(("stdin", "stdout", "stderr")):
-        here = getattr(sys, f"__{name}__")
-        try:
-            unbuffered = number > 0 and bool(os.environ.get("PYTHONUNBUFFERED"))
-            raw = open(number, "wb" if number else "rb", 0 if unbuffered else -1, closefd=False)  # noqa: SIM115
-        except OSError:
-            stream = None  # The caller has closed it.
-        else:
-            errors = "backslashreplace" if number == 2 else here.errors
-            lines = not unbuffered and (raw.isatty() or number == 2)
-            stream = io.TextIOWrapper(raw, here.encoding, errors, "\n", lines, write_through=unbuffered)
-            stream.mode = "w" if number else "r"
-        setattr(sys, name, stream)
-        setattr(sys, f"__{name}__", stream)
 
 
 def _run_python(arguments: list[str]) -> None:
@@ -151,7 +96,7 @@ def _received(connection: socket.socket) -> Call | None:
             os.close(file)
         return None
     name, arguments, directory, umask, ignored, environment, numbers = marshal.loads(data)
-    return Call(name, arguments, directory, umask, ignored, environment, numbers, files)
+    return Call(name, arguments, Identity(directory, umask, ignored, environment, numbers, files))
 
 
 @define
@@ -193,7 +138,7 @@ class Server:
         pid = _ALONE if call.needs_interpreter else os.fork()
         if pid == 0 and not call.needs_interpreter:
             return call
-        for file in call.files:
+        for file in call.identity.files:
             os.close(file)
         # A caller that was killed meanwhile is noticed by its end of the connection.
         with suppress(ConnectionError):
@@ -252,8 +197,8 @@ def main() -> Call | None:
     return call
 
 
-if __name__ == "__main__":
-    # A fork goes on here, with no frame of the server below it but this one.
+def run() -> None:
+    """Serve; a fork goes on here, with no frame of the server below it but this one."""
     fork = main()
     if fork is not None:
         fork.become()

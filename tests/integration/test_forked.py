@@ -175,3 +175,35 @@ def test_a_caller_that_is_killed_while_the_server_forks_disturbs_no_other() -> N
 @pytest.mark.parametrize("arguments", [["--help"], ["version"], ["devices", "--nonsense"], ["no-verb"]])
 def test_a_verb_says_the_same(arguments: list[str]) -> None:
     assert ended(forked.icefarm(*arguments)) == ended([sys.executable, "-m", "icefarm", *arguments])
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        [sys.executable, "-P", "-m", "icefarm", "up", "--help"],
+        [sys.executable, "-P", "-m", "icefarm", "up", "--boards", "many"],
+        [str(Path(sys.executable).with_name("twistd")), "--nodaemon", "--pidfile=", "icefarm-control", "--help"],
+        [str(Path(sys.executable).with_name("twistd")), "--nodaemon", "--pidfile=", "icefarm-worker", "--nonsense"],
+    ],
+)
+def test_farms_and_services_are_forked_as_children_and_say_what_a_new_process_says(command: Sequence[str]) -> None:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with forked.Popen(command, text=True, **pipes) as fork:
+        # It stays until it is waited for.
+        of_fork = Path(f"/proc/{fork.pid}/stat").read_text().rpartition(")")[2].split()
+        said, complained = fork.communicate(timeout=LIMIT)
+    assert int(of_fork[1]) == os.getpid()
+    assert Ended(fork.returncode, said, complained) == ended(command)
+
+
+def test_who_forks_gets_no_orphans_of_others() -> None:
+    with forked.Popen([sys.executable, "-P", "-m", "icefarm", "up", "--help"], stdout=subprocess.DEVNULL) as fork:
+        fork.wait(LIMIT)
+    # A process of the test's whose parent ends.
+    text = "import subprocess; print(subprocess.Popen(['sleep', '1000'], stdout=-3, stderr=-3).pid)"
+    orphan = int(ended([sys.executable, "-c", text]).said)
+    try:
+        parent = Path(f"/proc/{orphan}/stat").read_text().rpartition(")")[2].split()[1]
+        assert int(parent) != os.getpid()
+    finally:
+        os.kill(orphan, signal.SIGKILL)

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from attrs import Factory, define, field
 
@@ -135,6 +135,8 @@ class FarmProcess:
     lines: list[str] = Factory(list)
     url: str = ""
     _process: subprocess.Popen[str] = field(init=False)
+    #: What starts it, unless it is to start as a user's does; the tests of icefarm itself put theirs here.
+    popen: ClassVar[type[subprocess.Popen[str]]] = subprocess.Popen
 
     def _without_calibration(self) -> tuple[str, ...]:
         """Boards that nobody uses do nothing, unless ``arguments`` say otherwise; earlier versions never calibrate."""
@@ -151,7 +153,8 @@ class FarmProcess:
 
     def __enter__(self) -> FarmProcess:
         self._lay_database()
-        self._process = subprocess.Popen(
+        start = subprocess.Popen if self.own_database else self.popen
+        self._process = start(
             [
                 self.python,
                 "-P",
