@@ -20,8 +20,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from forked.nursery import PADDING, Nursery, can_fork, fork_services
-from icefarm.testing.processes.farm_process import FarmProcess
+from forked.modules import module_command
+from forked.nursery import PADDING, Nursery, fork_by_twisted
+from forked.services import can_fork, with_nursery
 
 __all__ = ["Popen", "farms", "forks", "icefarm", "programs", "python"]
 
@@ -69,7 +70,7 @@ def programs() -> Path:
         # Those that call before the server accepts wait for it.
         listener.listen(64)
         server = subprocess.Popen(
-            _program("server", str(listener.fileno()), str(directory)),
+            module_command("server", str(listener.fileno()), str(directory)),
             stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, pass_fds=[listener.fileno()], start_new_session=True,
             # It uses no files of the tests.
             cwd=directory,
@@ -78,19 +79,13 @@ def programs() -> Path:
     return directory
 
 
-def _program(module: str, *arguments: str) -> list[str]:
-    """Return a command that runs a module of this package, which then has the import path of an installed program."""
-    text = f"import sys; sys.path.insert(0, {str(_HERE.parent)!r}); from forked import {module} as it; del sys.path[0]"
-    return [sys.executable, "-P", "-c", f"{text}; it.run()", *arguments]
-
-
 @cache
 def _nursery() -> Nursery:
     """Return this process's nursery, which ends with it."""
     here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with there:
         subprocess.Popen(
-            _program("nursery", str(there.fileno()), PADDING),
+            module_command("services", str(there.fileno()), PADDING),
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, pass_fds=[there.fileno()], start_new_session=True,
         )  # fmt: skip
     return Nursery(here, dict(os.environ))
@@ -117,8 +112,10 @@ class Popen(subprocess.Popen[Any]):
 def farms() -> None:
     """Fork farms and services from now on, unless nothing is forked."""
     if forks():
+        from icefarm.testing.processes.farm_process import FarmProcess
+
         FarmProcess.popen = Popen
-        fork_services(_nursery)
+        fork_by_twisted(_nursery, can_fork, with_nursery)
 
 
 def _end(server: subprocess.Popen[bytes], directory: Path) -> None:

@@ -42,8 +42,10 @@ class Identity:
         _close_all_but(self.numbers)
         os.chdir(self.directory)
         os.umask(self.umask)
-        os.environ.clear()
-        os.environ.update(self.environment)
+        # What is the same stays where it is: Crossbar.io's processes find the place of their titles by that.
+        for name in set(os.environ).difference(self.environment):
+            del os.environ[name]
+        os.environ.update({name: value for name, value in self.environment.items() if os.environ.get(name) != value})
         time.tzset()
         signal.signal(signal.SIGINT, signal.SIG_IGN if self.ignores_interrupts else signal.default_int_handler)
         _open_streams()

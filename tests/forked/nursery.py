@@ -1,24 +1,20 @@
-"""A nursery: a process that has imported what a farm and its services need, and forks one when its parent asks.
-
-Its arguments are the descriptor of a socket of the parent's, with which it ends, and room for the arguments of forks.
+"""A nursery: a process that has imported what others need, and forks one of those when its parent asks.
 
 A fork becomes a child of the nursery's parent, like any process that the parent starts: the parent is for that moment
 the one that gets orphans (PR_SET_CHILD_SUBREAPER, prctl(2)), and the process between it and the fork ends.  So the
-parent waits for it, and is what its death signal watches.  A farm has a nursery of its own, a fork of the one that it
-comes from, for its services.
+parent waits for it, and is what its death signal watches.  A fork may have a nursery of its own, for what it starts.
+
+It runs in the router's environment, too, and needs attrs and Twisted alone.
 """
 
 from __future__ import annotations
 
 import atexit
 import ctypes
-import gc
-import importlib
 import marshal
 import os
 import signal
 import socket
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -29,7 +25,7 @@ from attrs import Factory, define, frozen
 
 from forked.becoming import Identity, of_interpreter
 
-__all__ = ["PADDING", "Nursery", "can_fork", "fork_services"]
+__all__ = ["PADDING", "Nursery", "Request", "fork_by_twisted", "nursery_of_this", "serve", "show"]
 
 #: From linux/prctl.h.
 _PR_SET_CHILD_SUBREAPER = 36
@@ -37,18 +33,14 @@ _PR_SET_CHILD_SUBREAPER = 36
 MOST = 200_000
 #: Room for the arguments of a fork, which take the place of the nursery's.
 PADDING = " " * 4000
-#: How a service of a farm starts (`icefarm.farm.processes.child.child_command`), a service alone, and a farm.
-_CHILD = [sys.executable, "-m", "icefarm.farm.processes.child"]
-_TWISTD = str(Path(sys.executable).with_name("twistd"))
-_UP = [sys.executable, "-P", "-m", "icefarm", "up"]
-#: The variables in which a service may differ from the nursery although they are the interpreter's.
-_OWN = ("PYTHONUNBUFFERED", "PYTHONFAULTHANDLER")
+#: Variables of the interpreter that `Identity` heeds.
+_HEEDED = ("PYTHONUNBUFFERED", "PYTHONFAULTHANDLER")
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def _prctl(option: int, value: int) -> None:
-    if _libc.prctl(option, value, 0, 0, 0) != 0:
+def _become_reaper(value: int) -> None:
+    if _libc.prctl(_PR_SET_CHILD_SUBREAPER, value, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl")
 
 
@@ -58,59 +50,52 @@ class Nursery:
 
     _socket: socket.socket
     _environment: Mapping[str, str]
+    #: Variables of the interpreter that a fork can have other values of.
+    _heeded: Sequence[str] = _HEEDED
     _lock: Lock = Factory(Lock)
 
     def suits(self, environment: Mapping[str, str]) -> bool:
         """Tell whether its interpreter is as one would be that starts in this environment."""
-        return of_interpreter(environment, _OWN) == of_interpreter(self._environment, _OWN)
+        return of_interpreter(environment, self._heeded) == of_interpreter(self._environment, self._heeded)
 
     def fork(
         self,
-        command: Sequence[str | bytes],
+        words: Sequence[str],
         directory: str,
         environment: Mapping[str, str],
         files: Mapping[int, int],
         session: bool,
     ) -> int:
         """Return the process id of a new child.  ``files`` are its descriptors, and which of this process they are."""
-        words = [os.fsdecode(word) for word in command]
         umask = os.umask(0)
         os.umask(umask)
         ignores = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
-        request = marshal.dumps((words, directory, umask, ignores, dict(environment), list(files), session))
+        request = marshal.dumps((list(words), directory, umask, ignores, dict(environment), list(files), session))
         with self._lock:
-            _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+            _become_reaper(1)
             try:
                 socket.send_fds(self._socket, [request], list(files.values()))
                 answer = self._socket.recv(4)
             finally:
-                _prctl(_PR_SET_CHILD_SUBREAPER, 0)
+                _become_reaper(0)
         if len(answer) < 4:
             raise ChildProcessError("the nursery has ended")
         return int.from_bytes(answer, "little")
-
-
-def can_fork(command: Sequence[str | bytes]) -> bool:
-    """Tell whether this starts a farm, control or a worker, as this user."""
-    words = [os.fsdecode(word) for word in command]
-    return words[: len(_UP)] == _UP or _twistd(_without_child(words))
-
-
-def _without_child(words: list[str]) -> list[str]:
-    """Return what `icefarm.farm.processes.child` is to run, if this is it and its child keeps this user."""
-    return words[words.index("--") + 1 :] if words[:3] == _CHILD and "--" in words and "--uid" not in words else words
-
-
-def _twistd(words: Sequence[str]) -> bool:
-    return words[0] == _TWISTD and any(word in words for word in ("icefarm-control", "icefarm-worker"))
 
 
 def _decoded(environment: Mapping[Any, Any]) -> dict[str, str]:
     return {os.fsdecode(name): os.fsdecode(value) for name, value in environment.items()}
 
 
-def fork_services(nursery: Callable[[], Nursery]) -> None:
-    """Have Twisted fork the services that this process starts from now on."""
+def fork_by_twisted(
+    nursery: Callable[[], Nursery],
+    can_fork: Callable[[list[str]], bool],
+    instead: Callable[[list[str]], list[str]] = list,
+) -> None:
+    """Have Twisted fork what can be forked of all that this process starts from now on.
+
+    ``instead`` says what to start in place of a command that can not.
+    """
     from twisted.internet.process import Process
 
     start = Process._fork
@@ -119,18 +104,19 @@ def fork_services(nursery: Callable[[], Nursery]) -> None:
         self: Any, path: Any, uid: Any, gid: Any, executable: Any, args: Any, environment: Any, **more: Any
     ) -> None:
         given = _decoded(os.environ if environment is None else environment)
-        if uid is None and gid is None and can_fork(args) and nursery().suits(given):
+        words = [os.fsdecode(word) for word in args]
+        if uid is None and gid is None and can_fork(words) and nursery().suits(given):
             directory = os.fsdecode(path or os.getcwd())
-            self.pid = nursery().fork(args, directory, given, more["fdmap"], session=False)
+            self.pid = nursery().fork(words, directory, given, more["fdmap"], session=False)
             self.status = -1
         else:
-            start(self, path, uid, gid, executable, args, environment, **more)
+            start(self, path, uid, gid, executable, instead(words), environment, **more)
 
-    Process._fork = fork  # type: ignore[method-assign]
+    Process._fork = fork
 
 
 @frozen
-class _Request:
+class Request:
     """What a fork is to be."""
 
     words: list[str]
@@ -139,7 +125,7 @@ class _Request:
     session: bool
 
     @classmethod
-    def received(cls, end: socket.socket) -> _Request | None:
+    def received(cls, end: socket.socket) -> Request | None:
         """Return the next one; None if there is no parent any more."""
         data, files, _, _ = socket.recv_fds(end, MOST, 16)
         if not data:
@@ -148,10 +134,10 @@ class _Request:
         return cls(words, Identity(directory, umask, ignores, environment, numbers, files), session)
 
 
-def _serve(end: socket.socket) -> _Request | None:
+def serve(end: socket.socket) -> Request | None:
     """Return what this process is to be, which is a fork; in the nursery itself, return None at the end."""
     while True:
-        request = _Request.received(end)
+        request = Request.received(end)
         if request is None:
             return None
         number, goes_on = os.pipe(), os.pipe()
@@ -174,107 +160,31 @@ def _serve(end: socket.socket) -> _Request | None:
             os.close(file)
 
 
-class _Begins(BaseException):
-    """Takes the place of exec."""
+def nursery_of_this(be: Callable[[Request], None], *heeded: str) -> Nursery | None:
+    """Return a nursery that is a fork of this process, for what it starts; it ends before this process.
 
-    def __init__(self, command: Sequence[str]) -> None:
-        super().__init__(command)
-        self.command = list(command)
-
-
-def _begin(_: str, command: Sequence[str]) -> None:
-    raise _Begins(command)
-
-
-def _be(request: _Request) -> None:
-    """Be what was asked for, to the end."""
-    if request.session:
-        os.setsid()
-    request.identity.assume()
-    if request.words[: len(_UP)] == _UP:
-        _be_farm(request.words)
-    else:
-        _be_service(request.words)
-
-
-def _be_farm(words: list[str]) -> None:
-    # Its own nursery is forked as long as this process is still like one.
+    None is for its forks, in which ``be`` has done what there was to do, and heeded these variables of the interpreter.
+    """
     here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     nursery = os.fork()
     if nursery == 0:
         here.close()
         _leave_alone()
-        _live(there)
-        return
+        before = show(["nursery"])
+        request = serve(there)
+        if request is not None:
+            show([os.fsdecode(before)])
+            be(request)
+        return None
     there.close()
     atexit.register(_end, nursery)
-    _name(words)
-    own = Nursery(here, dict(os.environ))
-    fork_services(lambda: own)
-    from icefarm.cli import main
-
-    sys.argv[:] = ["icefarm", *words[len(_UP) - 1 :]]
-    main(prog_name="icefarm")
+    return Nursery(here, dict(os.environ), (*_HEEDED, *heeded))
 
 
 def _end(nursery: int) -> None:
-    """End a farm's nursery before the farm ends: nothing of it is left then."""
+    # Nothing of a farm may be left when it has ended.
     os.kill(nursery, signal.SIGKILL)
     os.waitpid(nursery, 0)
-
-
-def _be_service(words: list[str]) -> None:
-    from twisted.scripts.twistd import run
-
-    if words[:3] == _CHILD:
-        words = _become_child(words[3:])
-    _name([sys.executable, *words])
-    sys.argv[:] = words
-    run()
-
-
-def _become_child(arguments: list[str]) -> list[str]:
-    """Do what `icefarm.farm.processes.child` does, and return what it would execute then."""
-    from icefarm.farm.processes import child
-
-    execute, os.execvp = os.execvp, _begin  # type: ignore[assignment]
-    try:
-        child.main(arguments)
-    except _Begins as begins:
-        return begins.command
-    finally:
-        os.execvp = execute
-    raise AssertionError("it has executed nothing")
-
-
-def _name(words: Sequence[str]) -> None:
-    """Show these arguments to the system (/proc/PID/cmdline) in place of the nursery's."""
-    fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
-    # arg_start and arg_end; the state is the third field of the file.
-    begin, end = (int(fields[number - 3]) for number in (48, 49))
-    text = b"\0".join(map(os.fsencode, words))[: end - begin - 1]
-    ctypes.memmove(begin, text.ljust(end - begin, b"\0"), end - begin)
-
-
-def _import_all() -> None:
-    from icefarm.cli import VERBS
-
-    for module, _, _ in VERBS.values():
-        importlib.import_module(f"icefarm.cli.commands.{module}")
-    for module in (
-        "icefarm.control.tap",
-        "icefarm.farm.database",
-        "icefarm.farm.readiness",
-        "icefarm.farm.up",
-        "icefarm.wamp.link",
-        "icefarm.worker.tap",
-        "twisted.scripts._twistd_unix",
-        "twisted.scripts.twistd",
-    ):
-        importlib.import_module(module)
-    assert "twisted.internet.reactor" not in sys.modules
-    gc.collect()
-    gc.freeze()
 
 
 def _leave_alone() -> None:
@@ -286,13 +196,12 @@ def _leave_alone() -> None:
     os.close(nothing)
 
 
-def _live(end: socket.socket) -> None:
-    request = _serve(end)
-    if request is not None:
-        _be(request)
-
-
-def run() -> None:
-    """Serve; forks go on here."""
-    _import_all()
-    _live(socket.socket(fileno=int(sys.argv[1])))
+def show(words: Sequence[str]) -> bytes:
+    """Show these arguments to the system (/proc/PID/cmdline) in place of this process's; return what was there."""
+    fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
+    # arg_start and arg_end; the state is the third field of the file.
+    begin, end = (int(fields[number - 3]) for number in (48, 49))
+    before = ctypes.string_at(begin, end - begin)
+    text = b"\0".join(map(os.fsencode, words))[: end - begin - 1]
+    ctypes.memmove(begin, text.ljust(end - begin, b"\0"), end - begin)
+    return before

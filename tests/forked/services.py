@@ -1,0 +1,137 @@
+"""What a farm's nursery is, and what it forks: farms (``icefarm up``), control and workers."""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import os
+import socket
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from forked.modules import module_command
+from forked.nursery import Request, fork_by_twisted, nursery_of_this, serve, show
+
+__all__ = ["can_fork", "run", "with_nursery"]
+
+#: How a service of a farm starts (`icefarm.farm.processes.child.child_command`), a service alone, and a farm.
+_CHILD = [sys.executable, "-m", "icefarm.farm.processes.child"]
+_TWISTD = str(Path(sys.executable).with_name("twistd"))
+_UP = [sys.executable, "-P", "-m", "icefarm", "up"]
+
+
+def can_fork(words: list[str]) -> bool:
+    """Tell whether this starts a farm, control or a worker, as this user."""
+    return words[: len(_UP)] == _UP or _twistd(_of_child(words))
+
+
+def _of_child(words: list[str]) -> list[str]:
+    """Return what `icefarm.farm.processes.child` is to run, if this is it and its child keeps this user."""
+    return words[words.index("--") + 1 :] if words[:3] == _CHILD and "--" in words and "--uid" not in words else words
+
+
+def _twistd(words: Sequence[str]) -> bool:
+    return words[0] == _TWISTD and any(word in words for word in ("icefarm-control", "icefarm-worker"))
+
+
+def with_nursery(words: list[str]) -> list[str]:
+    """Return what to start in place of this: a router that has a nursery for its second process."""
+    inner = _of_child(words)
+    if Path(inner[0]).name != "crossbar" or inner[1:2] != ["start"]:
+        return words
+    with open(inner[0], "rb") as file:
+        first, interpreter = file.read(2), os.fsdecode(file.readline().strip())
+    if first != b"#!" or not Path(interpreter).name.startswith("python"):
+        # Of a path with a space, or one that is too long.
+        return words
+    return [*words[: len(words) - len(inner)], *module_command("router", *inner, python=interpreter)]
+
+
+class _Begins(BaseException):
+    """Takes the place of exec."""
+
+    def __init__(self, command: Sequence[str]) -> None:
+        super().__init__(command)
+        self.command = list(command)
+
+
+def _begin(_: str, command: Sequence[str]) -> None:
+    raise _Begins(command)
+
+
+def _be(request: Request) -> None:
+    """Be what was asked for, to the end."""
+    if request.session:
+        os.setsid()
+    request.identity.assume()
+    if request.words[: len(_UP)] == _UP:
+        _be_farm(request.words)
+    else:
+        _be_service(request.words)
+
+
+def _be_farm(words: list[str]) -> None:
+    # It is forked as long as this process is still like one.
+    own = nursery_of_this(_be)
+    if own is None:
+        return
+    show(words)
+    fork_by_twisted(lambda: own, can_fork, with_nursery)
+    from icefarm.cli import main
+
+    sys.argv[:] = ["icefarm", *words[len(_UP) - 1 :]]
+    main(prog_name="icefarm")
+
+
+def _be_service(words: list[str]) -> None:
+    from twisted.scripts.twistd import run
+
+    if words[:3] == _CHILD:
+        words = _become_child(words[3:])
+    show([sys.executable, *words])
+    sys.argv[:] = words
+    run()
+
+
+def _become_child(arguments: list[str]) -> list[str]:
+    """Do what `icefarm.farm.processes.child` does, and return what it would execute then."""
+    from icefarm.farm.processes import child
+
+    execute, os.execvp = os.execvp, _begin  # type: ignore[assignment]
+    try:
+        child.main(arguments)
+    except _Begins as begins:
+        return begins.command
+    finally:
+        os.execvp = execute
+    raise AssertionError("it has executed nothing")
+
+
+def _import_all() -> None:
+    from icefarm.cli import VERBS
+
+    for module, _, _ in VERBS.values():
+        importlib.import_module(f"icefarm.cli.commands.{module}")
+    for module in (
+        "icefarm.control.tap",
+        "icefarm.farm.database",
+        "icefarm.farm.readiness",
+        "icefarm.farm.up",
+        "icefarm.wamp.link",
+        "icefarm.worker.tap",
+        "twisted.scripts._twistd_unix",
+        "twisted.scripts.twistd",
+    ):
+        importlib.import_module(module)
+    assert "twisted.internet.reactor" not in sys.modules
+    gc.collect()
+    gc.freeze()
+
+
+def run() -> None:
+    """Serve; the arguments are the descriptor of a socket and `nursery.PADDING`.  Forks go on here."""
+    _import_all()
+    request = serve(socket.socket(fileno=int(sys.argv[1])))
+    if request is not None:
+        _be(request)
