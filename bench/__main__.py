@@ -144,7 +144,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seconds", type=float, default=5.0, help="of each stretch on instant boards (5)")
     parser.add_argument("--repeats", type=int, default=3, help="stretches, of which the median one counts (3)")
     parser.add_argument("--pairs", type=int, default=4, help="of turns with the archive and without it (4)")
-    parser.add_argument("--turn", type=int, default=1000, help="evaluations of such a turn (1000)")
+    parser.add_argument("--turn", type=int, default=5000, help="evaluations of such a turn, in one run (5000)")
     parser.add_argument("--feed", type=float, metavar="S", help="feed the archive for so long, without boards")
     parser.add_argument("--rate", type=float, default=1000.0, help="rows a second that are fed (1000)")
     parser.add_argument("--workers", type=int, default=10, help="workers that the boards of part many have (10)")

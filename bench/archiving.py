@@ -19,7 +19,7 @@ __all__ = ["ArchiveFigures", "Turn", "measure_archive"]
 #: Boards of the farm, and how many evaluations come before those that count.
 BOARDS = 4
 WARM_UP = 1000
-#: Seconds after a turn for what was measured to arrive in the archive; their CPU counts.
+#: Seconds after a turn for what was measured to arrive in the archive, and for its run to be closed; their CPU counts.
 ARRIVAL = 3.0
 
 
@@ -46,9 +46,14 @@ class ArchiveFigures:
     plain: Sequence[Turn]
 
     @property
+    def differences(self) -> Sequence[float]:
+        """The milliseconds of CPU per evaluation by which neighbouring turns differ, sorted."""
+        return sorted(with_it.cpu - without.cpu for with_it, without in zip(self.archived, self.plain, strict=True))
+
+    @property
     def cost(self) -> float:
         """Milliseconds of CPU that the archive costs an evaluation: the median difference of neighbouring turns."""
-        return median(with_it.cpu - without.cpu for with_it, without in zip(self.archived, self.plain, strict=True))
+        return median(self.differences)
 
     def cost_of(self, party: Party) -> float:
         """Return the part of the cost that one party bears."""

@@ -183,6 +183,8 @@ def archive_lines(figures: ArchiveFigures) -> Iterator[str]:
         yield f"  CPU ms per evaluation, {name:<9} " + ", ".join(f"{each.cpu:.2f}" for each in turns)
     parts = ", ".join(f"{party} {figures.cost_of(party):+.3f}" for party in _PARTIES if party != "boards")
     yield f"  cost of the archive, ms          {figures.cost:.3f} (each party's median: {parts})"
+    least, most = figures.differences[0], figures.differences[-1]
+    yield f"  by pairs of turns, ms            {least:.3f} to {most:.3f}; the wider, the busier was the machine"
 
 
 def feed_lines(figures: FeedFigures) -> Iterator[str]:
