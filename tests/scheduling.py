@@ -35,9 +35,11 @@ LONG: Mapping[str, float] = {
     "tests/integration/test_cli_terminal.py": 40,
     "tests/integration/test_http_api.py": 40,
     "tests/integration/test_bad_input.py": 40,
-    "tests/browser/test_page.py": 90,
-    "tests/browser/test_live.py": 80,
+    "tests/browser/test_layout.py": 70,
     "tests/browser/test_experiments.py": 70,
+    "tests/browser/test_page.py": 60,
+    "tests/browser/test_live.py": 60,
+    "tests/browser/test_issuer.py": 50,
     "tests/faults/test_several_routers.py": 90,
     "tests/faults/test_supervised.py": 50,
 }
