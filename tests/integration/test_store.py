@@ -23,12 +23,14 @@ from icefarm.calibration.records import Calibration
 from icefarm.contract import DeviceReport, DeviceStatus, Role, account_of
 from icefarm.control.scheduling.fair_share import Hold, Ledger
 from icefarm.control.scheduling.placement import ReservationRequest
+from icefarm.control.sessions.revocation import RevocationWatch
 from icefarm.control.sessions.roster import parse_roster
 from icefarm.control.storage.connection import Transaction
 from icefarm.control.storage.interface import AuditEntry
 from icefarm.control.storage.pool import Database
 from icefarm.control.storage.postgres.statements import take_turns
 from icefarm.control.storage.postgres.store import PostgresStore
+from icefarm.control.storage.shared import ACCESS_TABLES
 from icefarm.errors import InvalidArgument, NotYours, Unavailable
 from icefarm.testing.memory.store import MemoryStore
 
@@ -190,6 +192,16 @@ async def test_a_reservation_that_waited_for_the_end_of_another_one_begins_after
     (begun,) = await reserving
     assert ended.ended_at is not None
     assert ended.created_at < ended.ended_at <= begun.created_at < begun.expires_at
+
+
+@ensureDeferred
+async def test_the_database_announces_changes_of_the_tables_that_control_follows(database: Database) -> None:
+    triggers = """
+        SELECT DISTINCT tgrelid::regclass::text FROM pg_trigger JOIN pg_proc ON pg_proc.oid = tgfoid
+         WHERE proname = 'announce_change' ORDER BY 1
+    """
+    followed = sorted([*RevocationWatch.TABLES, *ACCESS_TABLES])
+    assert [table for (table,) in await execute(database, triggers)] == followed
 
 
 @ensureDeferred
