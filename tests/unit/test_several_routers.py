@@ -401,6 +401,15 @@ def test_events_are_heard_at_each_router_where_somebody_listens(world: MemoryWor
     assert set(heard[ONE]) == {A, B, C}
 
 
+def test_a_restarted_control_prepares_boards_of_each_router_before_their_workers_say_hello(world: MemoryWorld) -> None:
+    (ada,) = world.clients
+    world.farm.kill_control()
+    world.farm.start_control()
+    world.pass_time(0.2)
+    records = done(world, ada.session.reserve(3, options={"window": ada.window}), 2.0)
+    assert {record.serial: record.router for record in records} == {A: None, B: None, C: TWO}
+
+
 def test_a_restarted_control_learns_who_is_at_which_router(world: MemoryWorld) -> None:
     (ada,) = world.clients
     records = reserve(world, ada, 3)

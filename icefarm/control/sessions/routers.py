@@ -25,12 +25,16 @@ class Routers:
     names: tuple[str, ...] = (ONLY,)
     #: The sessions of control, by router, while it has them.
     buses: dict[str, Bus] = Factory(dict)
-    #: The router at which each worker said hello last.
+    #: The router at which each worker said hello last; before that, one at which it has a session.
     _of_worker: dict[str, str] = Factory(dict)
 
     def place(self, worker: str, router: str) -> None:
         """Note at which router a worker is."""
         self._of_worker[worker] = router
+
+    def find(self, worker: str, router: str) -> None:
+        """Note that a worker has a session at a router, as a control that was restarted sees before its next hello."""
+        self._of_worker.setdefault(worker, router)
 
     def bus_of(self, worker: str) -> Bus:
         """Return the session at a worker's router.  Raises `LinkLost`."""

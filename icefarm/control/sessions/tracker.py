@@ -94,8 +94,12 @@ class Sessions:
             raise lost
         meanwhile = self._meanwhile.pop(router)
         self._buses[router] = bus
-        sessions = [_session(details, router) for details in asked if isinstance(details, Mapping)]
-        for event in (Listed([session for session in sessions if session is not None], router), *meanwhile):
+        found = [_session(details, router) for details in asked if isinstance(details, Mapping)]
+        sessions = [session for session in found if session is not None]
+        for session in sessions:
+            if session.role is Role.WORKER:
+                self.routers.find(session.name, router)
+        for event in (Listed(sessions, router), *meanwhile):
             self.tell(event)
         for other in self.routers.names:
             if other not in self._buses:
