@@ -30,7 +30,7 @@ from icefarm.control.archive.interface import (
     Stored,
 )
 from icefarm.control.archive.rows import OwnedRow, parse_rows
-from icefarm.control.archive.runs.arrivals import RunSoFar
+from icefarm.control.archive.runs.arrivals import Arrivals
 from icefarm.control.archive.runs.interface import Closed, Run, RunFilter
 from icefarm.control.archive.usage import UsageQuery
 from icefarm.control.scheduling.placement import ReservationRequest
@@ -734,9 +734,10 @@ async def what_a_store_says_of_its_rows_makes_the_lines_that_are_read_back(world
     ]
     sent = [row(a, of_run(NUMBER, index), **fields) for index, fields in enumerate(odd)]
     stored = await world.keep("w1", *sent, failure(a, of_run(NUMBER, len(odd)), message="x" * 1000))
-    arrived, read = RunSoFar(), Summary()
-    for each in stored.rows:
-        arrived.add("w1", [each.row])
+    arrivals, read = Arrivals(), Summary()
+    arrivals.note("w1", stored)
+    arrived = arrivals.take("ada", NUMBER, len(stored.rows))
+    assert arrived is not None
     for _ in arrived.rest():
         pass
     rows = await world.archive.runs.rows(run, NUMBER, 1000)
