@@ -9,7 +9,7 @@ from pathlib import Path
 from threading import Event, Thread
 
 import pytest
-from waiting import until, wait_until
+from waiting import wait_until
 
 from icefarm.client import Farm
 from icefarm.client.connection.events import BoardsChange
@@ -94,16 +94,19 @@ class Sharer(Thread):
 
 def test_six_clients_share_two_boards_and_each_gets_its_part_and_every_answer_once(farm: FarmProcess) -> None:
     with Farm(farm.url, "onlooker") as onlooker:
-        until(lambda: len(onlooker.available()) == 3)
+        wait_until(lambda: len(onlooker.available()) == 3, "three boards are free", 60.0)
         serials = sorted(onlooker.available())[:2]
         sharers = [Sharer(farm.url, f"sharer{number}", serials, 1.0 + number % 2) for number in range(6)]
         try:
             for sharer in sharers:
                 sharer.start()
-            until(lambda: all(len(sharer.results) > 2 for sharer in sharers))
+            wait_until(lambda: all(len(sharer.results) > 2 for sharer in sharers), "each has three results", 60.0)
             begin, so_far = time.time(), [len(sharer.results) for sharer in sharers]
             shown = {board.serial: board for board in onlooker.devices()}
-            until(lambda: min(len(s.results) - n for s, n in zip(sharers, so_far, strict=True)) >= 12)
+            wait_until(
+                lambda: min(len(s.results) - n for s, n in zip(sharers, so_far, strict=True)) >= 12,
+                "each has twelve results more", 60.0,
+            )  # fmt: skip
             end = time.time()
         finally:
             for sharer in sharers:
@@ -111,7 +114,7 @@ def test_six_clients_share_two_boards_and_each_gets_its_part_and_every_answer_on
             for sharer in sharers:
                 sharer.join(60)
         assert [sorted(shown[serial].shares.values()) for serial in serials] == [[s.name for s in sharers]] * 2
-        until(lambda: set(serials) <= set(onlooker.available()))
+        wait_until(lambda: set(serials) <= set(onlooker.available()), "the shared boards are free again", 60.0)
     parts = [sharer.board_time(begin, end) for sharer in sharers]
     # One evaluation of each and two quanta, on each of the boards; and what was under way at both ends.
     assert max(parts) - min(parts) <= 2 * (2.1 + 1.1 + 0.2) + 2 * 2 * 2.0
