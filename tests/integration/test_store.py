@@ -20,7 +20,7 @@ from twisted.python.failure import Failure
 from waiting import until
 
 from icefarm.calibration.records import Calibration
-from icefarm.contract import DeviceReport, DeviceStatus, Role, account_of
+from icefarm.contract import BookingRecord, DeviceReport, DeviceStatus, Role, account_of
 from icefarm.control.scheduling.fair_share import Hold, Ledger
 from icefarm.control.scheduling.placement import ReservationRequest
 from icefarm.control.sessions.revocation import RevocationWatch
@@ -192,6 +192,19 @@ async def test_a_reservation_that_waited_for_the_end_of_another_one_begins_after
     (begun,) = await reserving
     assert ended.ended_at is not None
     assert ended.created_at < ended.ended_at <= begun.created_at < begun.expires_at
+
+
+@ensureDeferred
+async def test_a_reservation_that_a_booking_limits_ends_when_that_begins(database: Database) -> None:
+    store = PostgresStore(database)
+    await store.hello(hello_of("w1", boards("A", "B")))
+    begin = await store.now() + 3600.0
+    made = await store.book(BookingRecord("", "ada", 2, [], None, begin, begin + 3600.0, 2, "ada", 0.0))
+    (alone,) = await store.reserve("bob", ReservationRequest("counter", amount=1), 7200.0)
+    (shared,) = await store.reserve("bob", ReservationRequest("counter", amount=1, sharers=2), 7200.0)
+    assert [alone.expires_at, shared.expires_at] == [made.starts_at] * 2
+    # Nothing is left to be shortened for it.
+    assert (await store.keep_bookings()).shortened == []
 
 
 @ensureDeferred

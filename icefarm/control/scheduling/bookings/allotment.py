@@ -26,8 +26,9 @@ class Allotment:
 
     serials: list[str]
     seconds: float
-    #: Why not for longer; None: as long as requested.
+    #: Why not for longer, and when what limits it begins; None: as long as requested.
     limited_by: str | None = None
+    until: float | None = None
 
 
 @frozen
@@ -57,7 +58,7 @@ def allot(
     crossed = calendar.first_crossed(shelf.without(serials), client, serials, now + seconds)
     if crossed is None:
         return Allotment(serials, seconds)
-    return Allotment(serials, max(0.0, crossed.starts_at - now), in_words(crossed))
+    return Allotment(serials, max(0.0, crossed.starts_at - now), in_words(crossed), crossed.starts_at)
 
 
 def booked_for_others(shelf: Shelf, request: ReservationRequest, client: str, calendar: Calendar) -> Mapping[str, str]:

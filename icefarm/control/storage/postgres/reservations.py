@@ -47,18 +47,23 @@ _LOCK_FREE = """
      ORDER BY serial FOR UPDATE
 """
 
+# One that a booking limits ends at the very moment when that begins: if it ended later, it would be shortened for it.
+_EXPIRES = """
+    greatest(statement_timestamp(),
+             least(statement_timestamp() + make_interval(secs => %(seconds)s), to_timestamp(%(until)s::float8)))
+"""
+
 # The farm's own reservations of boards that are about to be shared and are not yet.
-_HOLD_FOR_SHARERS = """
+_HOLD_FOR_SHARERS = f"""
     INSERT INTO reservation (serial, worker, client, kind, expires_at)
-    SELECT serial, worker, '', %(kind)s, statement_timestamp() + make_interval(secs => %(seconds)s)
+    SELECT serial, worker, '', %(kind)s, {_EXPIRES}
       FROM device WHERE serial = ANY(%(serials)s) AND reservation IS NULL
 """
 
 _RESERVE = f"""
     INSERT INTO reservation (serial, worker, client, kind, options, expires_at, request, grace, limited_by, priority,
                              wanted, at_least, selector, within)
-    SELECT serial, worker, %(client)s, %(kind)s, %(options)s::json,
-           statement_timestamp() + make_interval(secs => %(seconds)s),
+    SELECT serial, worker, %(client)s, %(kind)s, %(options)s::json, {_EXPIRES},
            %(request)s, %(grace)s, %(limited_by)s, %(priority)s, %(wanted)s, %(at_least)s, %(where)s,
            CASE WHEN %(shared)s THEN reservation END
       FROM device WHERE serial = ANY(%(serials)s)
@@ -213,6 +218,7 @@ class ReservationStatements(Statements):
             "kind": request.kind,
             "options": json.dumps(request.options),
             "seconds": chosen.seconds,
+            "until": chosen.until,
             "serials": chosen.serials,
             "limited_by": chosen.limited_by,
             "request": request_id,
