@@ -171,9 +171,16 @@ class DatabaseConnection(_WithoutTracebacks, txpostgres.Connection):
         await self._limited(self._open(dsn, fence), limit)
 
     async def listen(self, listener: ChangeListener, limit: float) -> None:
-        """Pass on what the database says of changed tables, from now on.  Raises `ConnectionFailed`."""
+        """Pass on what the database says of changed tables, from now on.
+
+        Raises `ConnectionFailed`: also at a server that is a standby, which refuses that.
+        """
         self.addNotifyObserver(lambda notice: listener.table_changed(notice.payload))
-        await self._limited(self.cursor().execute(f"LISTEN {CHANNEL}"), limit)
+        try:
+            await self._limited(self.cursor().execute(f"LISTEN {CHANNEL}"), limit)
+        except psycopg2.Error as error:
+            self.drop(_first_line(error))
+            raise ConnectionFailed(_first_line(error)) from error
 
     async def _open(self, dsn: str, fence: Fence | None) -> None:
         try:
