@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 import pytest
+from attrs import Factory, define
 from booking_rules import BookingMachine
 from greenlet import greenlet
 from hypothesis import Phase, settings
@@ -215,6 +216,39 @@ async def test_the_database_announces_changes_of_the_tables_that_control_follows
     """
     followed = sorted([*RevocationWatch.TABLES, *ACCESS_TABLES])
     assert [table for (table,) in await execute(database, triggers)] == followed
+
+
+@define
+class Listener:
+    """Hears of changes."""
+
+    missed: int = 0
+    changed: list[str] = Factory(list)
+
+    def table_changed(self, table: str) -> None:
+        self.changed.append(table)
+
+    def missed_changes(self) -> None:
+        self.missed += 1
+
+
+@ensureDeferred
+async def test_a_connection_that_was_lost_may_have_missed_changes_also_while_others_are_left(
+    database: Database,
+) -> None:
+    listener = Listener()
+    other = Database(reactor, database.dsn, size=2, listener=listener)
+    await other.start()
+    try:
+        await until(lambda: other._opened == 2, "both connections are open")
+        assert listener.missed == 0
+        ((lost,),) = await execute(other, "SELECT pg_backend_pid()")
+        await execute(database, "SELECT pg_terminate_backend(%(pid)s)", pid=lost)
+        await until(lambda: listener.missed == 1, "another connection has taken the place of the lost one")
+        await PostgresStore(database).set_account_limits("ada", {"boards": 1})
+        await until(lambda: listener.changed == ["account_limit"] * 2, "both connections hear of a change")
+    finally:
+        await other.stop()
 
 
 @ensureDeferred

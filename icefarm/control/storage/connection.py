@@ -44,7 +44,7 @@ class ChangeListener(Protocol):
         """A transaction that changed the table has been committed."""
 
     def missed_changes(self) -> None:
-        """The database was away: what was changed meanwhile has not been announced."""
+        """A connection was lost, perhaps the only one: what was changed meanwhile may not have been announced."""
 
 
 class ConnectionFailed(Exception):

@@ -208,7 +208,7 @@ class Database:
 
     async def _keep(self) -> None:
         """Keep one connection open, until `stop`."""
-        delay = FIRST_DELAY
+        delay, again = FIRST_DELAY, False
         while self._running:
             connection = DatabaseConnection(self.reactor)
             self._connections.add(connection)
@@ -217,7 +217,8 @@ class Database:
                 if self.listener is not None:
                     await connection.listen(self.listener, CONNECT_LIMIT)
                 delay = FIRST_DELAY
-                await self._serve(connection)
+                await self._serve(connection, again)
+                again = True
             except ConnectionFailed as error:
                 self._away(str(error))
                 await self._wait(delay)
@@ -225,11 +226,13 @@ class Database:
             finally:
                 self._connections.remove(connection)
 
-    async def _serve(self, connection: DatabaseConnection) -> None:
-        """Lend an open connection to calls until it is lost."""
+    async def _serve(self, connection: DatabaseConnection, again: bool) -> None:
+        """Lend an open connection to calls until it is lost; ``again``: it replaces one that was lost."""
         self._opened += 1
         self._back()
         self._give_back(connection)
+        if again and self.listener is not None:
+            self.listener.missed_changes()
         await connection.lost
         self._opened -= 1
         if connection in self._free:
@@ -266,8 +269,6 @@ class Database:
             self._first.callback(None)
         else:
             self._log.info("the database is back")
-            if self.listener is not None:
-                self.listener.missed_changes()
         self._tell(None)
 
     def _tell(self, problem: str | None) -> None:
