@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from pytest_twisted import ensureDeferred
 from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
 
 from icefarm.bus import Caller
 from icefarm.contract import Role, control_procedure
@@ -21,6 +22,7 @@ from icefarm.control.wiring.service import Control, ControlSettings
 from icefarm.errors import Busy, InvalidArgument, LimitReached, LinkLost, NotAuthorized
 from icefarm.farm.limits import GivenLimits, farm_limits
 from icefarm.testing.memory.control_harness import MemoryControl
+from icefarm.testing.memory.history import MemoryHistory
 from icefarm.wamp.credentials import Credentials
 
 
@@ -195,6 +197,18 @@ async def test_a_change_of_limits_that_comes_during_a_look_is_looked_at_as_well(
     farm.control.table_changed("account_limit")
     farm.pass_time(1.0, step=0.05)
     assert farm.control.sessions.limits.of("ada").boards == 2
+
+
+def test_no_change_is_followed_before_control_is_at_a_router() -> None:
+    asked: list[str] = []
+
+    class Store:
+        def __getattr__(self, name: str) -> Any:
+            return lambda *_, **__: asked.append(name)
+
+    control = Control(Clock(), cast(Any, Store()), MemoryHistory(), ControlSettings())
+    control.missed_changes()
+    assert asked == []
 
 
 @ensureDeferred

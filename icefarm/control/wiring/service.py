@@ -196,13 +196,16 @@ class Control(Service):
 
     def table_changed(self, table: str) -> None:
         """Follow a change that another process may have made, such as ``icefarm accounts import``."""
+        if not self._were_in:
+            # Nobody is served yet, and the database may have an earlier schema still.
+            return
         if table in RevocationWatch.TABLES:
             self.revocation.look()
         elif table in ACCESS_TABLES:
             self.parts.publisher.publish(AccessChanged())
 
     def missed_changes(self) -> None:
-        """Follow what may have been changed while the database was away."""
+        """Follow what may have been changed while a connection to the database was away."""
         for table in (*RevocationWatch.TABLES, *ACCESS_TABLES):
             self.table_changed(table)
 
