@@ -214,6 +214,15 @@ def test_a_method_with_an_argument_without_a_rule_is_a_fault_of_the_code() -> No
             """Paint."""
 
 
+def test_a_keyword_may_have_the_name_of_the_parameter_that_takes_all_keywords() -> None:
+    class Asked:
+        @checked
+        def ask(self, serial: str, **arguments: Any) -> dict[str, Any]:
+            return {"serial": serial, **arguments}
+
+    assert Asked().ask("A", arguments=[1]) == {"serial": "A", "arguments": [1]}
+
+
 # ------------------------------------------------------------------------------------------- walking the faces
 
 

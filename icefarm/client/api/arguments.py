@@ -47,6 +47,7 @@ _NESTED = 20
 
 _MARK = "_icefarm_checked"
 _BY_POSITION = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+_BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
 
 class _Wrong(Exception):
@@ -80,12 +81,14 @@ def checked(method: F) -> F:
     parameters = [each for each in signature.parameters.values() if each.name not in ("self", "cls")]
     rules = {each.name: _rule_of(method, each) for each in parameters}
     by_position = [each.name for each in signature.parameters.values() if each.kind in _BY_POSITION]
+    by_name = {each.name for each in parameters if each.kind in _BY_NAME}
+    # It includes ``**keywords``, which ``by_name`` does not: `inspect` sorts those out.
     required = {each.name for each in signature.parameters.values() if each.default is inspect.Parameter.empty}
 
     def passed(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Sequence[Any], dict[str, Any]]:
         # `inspect` takes a dozen times as long, and a run may have one circuit.
         names = by_position[: len(args)]
-        is_plain = len(args) == len(names) and kwargs.keys() <= rules.keys() and kwargs.keys().isdisjoint(names)
+        is_plain = len(args) == len(names) and kwargs.keys() <= by_name and kwargs.keys().isdisjoint(names)
         if not is_plain or not required <= kwargs.keys() | set(names):
             try:
                 bound = signature.bind(*args, **kwargs)
