@@ -173,6 +173,16 @@ def test_a_listener_that_calls_the_farm_is_told_off_instead_of_waiting_for_ever(
     assert "event listener" in str(caught[0])
 
 
+def test_what_fails_before_it_can_be_awaited_reaches_the_caller(faces: Faces) -> None:
+    def broken() -> Any:
+        raise ValueError("no sum")
+
+    with pytest.raises(ValueError, match="no sum"):
+        faces.engine.run(broken)
+    with pytest.raises(ValueError, match="no sum"):
+        faces.engine.submit(broken).result(20)
+
+
 def test_a_forked_child_leaves_its_parents_reservations_alone(faces: Faces) -> None:
     with faces.Farm(name="exp") as farm, farm.reserve(1) as boards:
         child = os.fork()

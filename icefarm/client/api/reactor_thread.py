@@ -155,7 +155,7 @@ class PendingResult(Generic[T]):
 def _begun(begin: Callable[[], Awaited[T]]) -> Deferred[T]:
     try:
         return ensureDeferred(begin())
-    except TypeError:  # A wrong call, of which nothing has begun.
+    except Exception:  # Nothing has begun; the caller waits for the reason.
         return fail()
 
 
