@@ -82,11 +82,11 @@ def is_loopback(host: str) -> bool:
 
 
 def farm_urls(text: str) -> tuple[str, ...]:
-    """Return the URLs of a farm, which are separated by commas; `parse_url` reads each.
+    """Return the URLs of a farm, which are separated by commas, each once; `parse_url` reads each.
 
     Raises `InvalidArgument` if one is incomplete.
     """
-    found = tuple(_BETWEEN.split(text.strip()))
+    found = tuple(dict.fromkeys(_BETWEEN.split(text.strip())))
     for url in found:
         if not url or ("," in url and not url.startswith("unix:")):
             raise InvalidArgument(

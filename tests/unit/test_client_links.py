@@ -10,6 +10,7 @@ import pytest
 from attrs import Factory, define
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
+from twisted.python.failure import Failure
 
 from icefarm.bus import Bus
 from icefarm.client.connection.link import FarmLink
@@ -197,6 +198,23 @@ def test_a_client_that_knows_the_routers_of_its_farm_leaves_its_link_where_it_is
     assert attempts.tried == [ONE]
 
 
+def test_a_client_that_cannot_even_try_the_next_url_says_why_instead_of_waiting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    attempts = Attempts()
+    link, starting = attempts.client(ONE, TWO)
+
+    def without_certificates(*_: object) -> Attempt:
+        raise InvalidArgument("ca.pem cannot be read")
+
+    monkeypatch.setattr(link, "make_link", without_certificates)
+    attempts.fail()
+    failures: list[Failure] = []
+    starting.addErrback(failures.append)
+    assert [failure.type for failure in failures] == [InvalidArgument]
+    assert attempts.clock.getDelayedCalls() == []
+
+
 class Fresh:
     """Tickets that are due."""
 
@@ -231,6 +249,7 @@ def test_a_router_that_is_lost_meanwhile_does_not_keep_fresh_tokens_from_the_oth
         (f" {ONE}, {TWO},{THREE} ", [ONE, TWO, THREE]),
         ("unix:/run/a,b/local.sock", ["unix:/run/a,b/local.sock"]),
         (f"unix:/run/a,b/local.sock,{ONE}", ["unix:/run/a,b/local.sock", ONE]),
+        (f"{ONE},{ONE},{TWO}", [ONE, TWO]),
     ],
 )
 def test_urls_are_separated_by_commas(text: str, urls: Sequence[str]) -> None:

@@ -182,7 +182,11 @@ class FarmLink:
         if link is not None:
             maybeDeferred(link.stopService).addErrback(self._stop_failed)
         self.url = self.urls[(self.urls.index(self.url) + 1) % len(self.urls)]
-        self._begin()
+        try:
+            self._begin()
+        except InvalidArgument as error:
+            # The file of trusted certificates has changed, or is gone.
+            self._refused(error)
 
     def _stop_turn(self) -> None:
         if self._turn is not None and self._turn.active():
