@@ -15,7 +15,7 @@ from icefarm.system.files import write_whole
 from icefarm.text.outside_json import parse_json
 from icefarm.wamp.url import farm_urls, parse_url
 
-__all__ = ["StoredLogin", "login_path", "stored_login"]
+__all__ = ["StoredLogin", "login_path", "stored_login", "stored_logins"]
 
 #: Seconds before its end at which a token is refreshed, and the part of its life that this is at most.
 MARGIN, PART = 120.0, 0.4
@@ -66,7 +66,12 @@ def login_path(url: str, environment: Mapping[str, str]) -> Path:
     return Path(base, "icefarm", "logins", re.sub(r"[^A-Za-z0-9.-]", "_", name) + ".json")
 
 
+def stored_logins(url: str, environment: Mapping[str, str]) -> list[Path]:
+    """Return the files of the sign-ins at a farm: of several URLs, of each that has one."""
+    paths = dict.fromkeys(login_path(each, environment) for each in farm_urls(url))
+    return [path for path in paths if path.is_file()]
+
+
 def stored_login(url: str, environment: Mapping[str, str]) -> Path | None:
-    """Return the file of the sign-in at a farm, if there is one; of several URLs, of the first that has one."""
-    paths = (login_path(each, environment) for each in farm_urls(url))
-    return next((path for path in paths if path.is_file()), None)
+    """Return the file of the sign-in at a farm, if there is one; of several URLs, of the latest sign-in or refresh."""
+    return max(stored_logins(url, environment), key=lambda path: path.stat().st_mtime_ns, default=None)

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from attrs import Factory, define
+from click.testing import CliRunner
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
 from icefarm.bus import Bus
+from icefarm.cli import main
+from icefarm.cli.commands import login
 from icefarm.client.connection.link import FarmLink
 from icefarm.client.connection.patience import Patience
 from icefarm.client.connection.settings import ClientSettings
 from icefarm.client.session import connect
 from icefarm.contract import Role, control_procedure
 from icefarm.errors import Busy, IcefarmError, InvalidArgument, LinkLost, NotAuthorized
-from icefarm.oidc.stored_login import login_path, stored_login
+from icefarm.oidc.stored_login import login_path, stored_login, stored_logins
 from icefarm.wamp.credentials import Credentials
 from icefarm.wamp.url import farm_urls, first_in_reach
 
@@ -275,6 +279,24 @@ def test_the_stored_sign_in_of_any_of_the_urls_is_used(tmp_path: Path) -> None:
     assert stored_login(environment["ICEFARM_URL"], environment) == kept
     settings = ClientSettings.of(name="ada", environment=environment)
     assert (settings.url, settings.login) == (environment["ICEFARM_URL"], kept)
+
+
+def test_of_sign_ins_at_several_urls_the_latest_is_used_and_signing_out_ends_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(login, "log_quietly", lambda: None)
+    environment = {"HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path), "ICEFARM_URL": f"{ONE},{TWO},{THREE}"}
+    one, two = (login_path(url, environment) for url in (ONE, TWO))
+    one.parent.mkdir(parents=True)
+    for seconds, path in enumerate((one, two)):
+        path.write_text("{}")
+        os.utime(path, (seconds, seconds))
+    assert stored_login(environment["ICEFARM_URL"], environment) == two
+    out = CliRunner().invoke(main, ["logout"], env=environment)
+    assert (out.exit_code, out.output.startswith(f"signed out at {ONE},{TWO},{THREE}")) == (0, True)
+    assert stored_logins(environment["ICEFARM_URL"], environment) == []
+    again = CliRunner().invoke(main, ["logout"], env=environment)
+    assert again.output == f"you are not signed in at {ONE},{TWO},{THREE}\n"
 
 
 def test_the_first_url_is_taken_at_which_somebody_listens(tmp_path: Path) -> None:

@@ -52,26 +52,33 @@ def login(url: str, ca_file: Path | None) -> None:
 @ca_file_option
 def logout(url: str, ca_file: Path | None) -> None:
     """Delete the sign-in for the farm at URL, and end it at the issuer."""
+    from icefarm.oidc.stored_login import stored_logins
+
+    log_quietly()
+    paths = stored_logins(url, os.environ)
+    if not paths:
+        click.echo(f"you are not signed in at {url}")
+        return
+    known = [_sign_out(path, ca_file) for path in paths]
+    click.echo(f"signed out at {url}" + ("" if all(known) else "; the issuer was not told: end the session there, too"))
+
+
+def _sign_out(path: Path, ca_file: Path | None) -> bool:
+    """Delete a sign-in, and tell whether the issuer has ended it, too."""
     from icefarm.client.api.process_engine import engine
     from icefarm.oidc.device_flow import revoke
     from icefarm.oidc.http import HttpClient
-    from icefarm.oidc.stored_login import StoredLogin, stored_login
+    from icefarm.oidc.stored_login import StoredLogin
 
-    log_quietly()
-    path = stored_login(url, os.environ)
-    if path is None:
-        click.echo(f"you are not signed in at {url}")
-        return
     kept = None
     with suppress(NotAuthorized):  # A damaged file is removed all the same.
         kept = StoredLogin.read(path)
     path.unlink()
-    known = False
     if kept is not None:
         web = HttpClient(engine().reactor, None if ca_file is None else str(ca_file))
         with suppress(LinkLost):
-            known = engine().run(revoke, web, kept)
-    click.echo(f"signed out at {url}" + ("" if known else "; the issuer was not told: end the session there, too"))
+            return engine().run(revoke, web, kept)
+    return False
 
 
 def _sign_in(url: str, ca_file: str | None) -> StoredLogin:
