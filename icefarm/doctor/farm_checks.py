@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 from attrs import frozen
@@ -162,17 +162,26 @@ def router(machine: Machine, farm: FarmUnderCheck) -> Iterator[Finding]:
     except InvalidArgument as error:
         yield wrong(str(error), "see --url")
         return
+    versions: dict[str, str] = {}
+    others: dict[str, None] = {}
     for url in urls:
-        yield from _router(machine, farm, url, urls)
+        signed_in = yield from _router(machine, farm, url)
+        if signed_in is not None:
+            versions |= signed_in.versions
+            others |= dict.fromkeys(signed_in.others)
+    yield from _versions(versions)
+    for other in others:
+        if other not in urls:
+            yield from _other_router(machine, farm, other)
 
 
-def _router(machine: Machine, farm: FarmUnderCheck, url: str, urls: Collection[str]) -> Iterator[Finding]:
-    """Check one of the URLs that the user gave."""
+def _router(machine: Machine, farm: FarmUnderCheck, url: str) -> Generator[Finding, None, SignedIn | None]:
+    """Check one of the URLs that the user gave; return what a session there shows, if there was one."""
     try:
         where = parse_url(url, farm.ca_file)
     except InvalidArgument as error:
         yield wrong(str(error), "see --url and --ca-file")
-        return
+        return None
     try:
         machine.reach(where)
     except (OSError, UnicodeError) as error:
@@ -181,7 +190,7 @@ def _router(machine: Machine, farm: FarmUnderCheck, url: str, urls: Collection[s
             f"nobody listens at {url} ({why})",
             "is the farm up, is its URL right, and is there no firewall in between?",
         )
-        return
+        return None
     yield ok(f"something listens at {url}")
     if farm.ca_file is not None and not where.tls:
         yield odd(f"{url} has no TLS, so {farm.ca_file} is not used", "write https://, if the farm has TLS")
@@ -189,14 +198,11 @@ def _router(machine: Machine, farm: FarmUnderCheck, url: str, urls: Collection[s
         signed_in = machine.sign_in(url, farm.token or "", farm.ca_file)
     except IcefarmError as error:
         yield from _not_signed_in(error, where)
-        return
+        return None
     yield _in_between(where)
     yield ok("the farm accepts the sign-in, and answers")
     yield from _bounds(url, signed_in)
-    yield from _versions(signed_in.versions)
-    for other in signed_in.others:
-        if other not in urls:
-            yield from _other_router(machine, farm, other)
+    return signed_in
 
 
 def _other_router(machine: Machine, farm: FarmUnderCheck, url: str) -> Iterator[Finding]:

@@ -152,9 +152,14 @@ def test_the_farms_other_routers_are_tried_as_well(host: Host) -> None:
 
 def test_of_several_urls_each_is_checked_once(host: Host) -> None:
     second = "https://farm.example:8081"
-    host.routers = {URL: SignedIn(others=(second,)), second: SignedIn(others=(URL,))}
+    third, versions = "https://farm.example:8082", {"shelf-1": __version__}
+    host.routers = {
+        URL: SignedIn(versions, others=(second, third)),
+        second: SignedIn(versions, others=(URL, third)),
+    }
     result = host.doctor("--url", f"{URL},{second}")
-    assert (result.exit_code, [url for url, _, _ in host.signed_in]) == (0, [URL, second])
+    assert (result.exit_code, [url for url, _, _ in host.signed_in]) == (0, [URL, second, third])
+    assert result.output.count("every worker that is there runs this version") == 1
     wrong = host.doctor("--url", f"{URL},farm.example")
     assert (wrong.exit_code, "is not a list of URLs" in wrong.output) == (1, True)
 
