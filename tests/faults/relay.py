@@ -44,7 +44,7 @@ class _Side(protocol.Protocol):
         if self.relay.holding or self.other is None:
             return
         while self.kept:
-            self.other.transport.write(self.kept.popleft())  # type: ignore[union-attr]
+            self.other.transport.write(self.kept.popleft())  # type: ignore[call-arg, union-attr]
 
     def connectionLost(self, reason: Failure = protocol.connectionDone) -> None:  # noqa: ARG002
         self.ended = True

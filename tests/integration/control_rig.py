@@ -129,7 +129,7 @@ async def http(port: int, text: str) -> tuple[str, dict[str, str], bytes]:
     talk = Talk()
     await connectProtocol(HostnameEndpoint(reactor, "127.0.0.1", port), talk)
     assert talk.transport is not None
-    talk.transport.write(text.replace("\n", "\r\n").encode())
+    talk.transport.write(text.replace("\n", "\r\n").encode())  # type: ignore[call-arg]
     await closed.addTimeout(LIMIT, reactor)
     head, _, body = b"".join(received).partition(b"\r\n\r\n")
     status, *lines = head.decode("ascii").split("\r\n")

@@ -436,7 +436,7 @@ async def go(*gone: Stranger) -> None:
 async def test_garbage_at_the_port_harms_nobody(scene: Scene) -> None:
     came = await strangers(scene, len(GARBAGE))
     for stranger, data in zip(came, GARBAGE.values(), strict=True):
-        stranger.transport.write(data)  # type: ignore[union-attr]
+        stranger.transport.write(data)  # type: ignore[call-arg, union-attr]
         assert (await scene.steady.session.snapshot()).queue == []
     await go(*came)
 
@@ -451,7 +451,7 @@ async def test_those_who_send_a_byte_at_a_time_keep_nobody_waiting(scene: Scene)
         for number, stranger in enumerate(came):
             text = (HELLO, UPGRADE, b"GET / HTTP/1.1\r\nX: " + b"y" * 10_000)[number % 3]
             if not stranger.closed.called:
-                stranger.transport.write(text[position : position + 1])  # type: ignore[union-attr]
+                stranger.transport.write(text[position : position + 1])  # type: ignore[call-arg, union-attr]
         position += 1
 
     dripping = LoopingCall(drip)

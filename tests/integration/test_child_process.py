@@ -64,7 +64,7 @@ async def wait_for_end(pid: int) -> None:
             return descriptor
 
         def doRead(self) -> None:
-            reactor.removeReader(self)
+            reactor.removeReader(self)  # type: ignore[call-arg]
             gone.callback(None)
 
         def connectionLost(self, _: object) -> None: ...
@@ -72,7 +72,7 @@ async def wait_for_end(pid: int) -> None:
         def logPrefix(self) -> str:
             return "watch"
 
-    reactor.addReader(Watch())
+    reactor.addReader(Watch())  # type: ignore[call-arg]
     try:
         await gone.addTimeout(20, reactor)
     finally:

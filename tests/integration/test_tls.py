@@ -148,7 +148,7 @@ class _Web(Protocol):
     status = "400 Bad Request"
 
     def dataReceived(self, _: bytes) -> None:
-        self.transport.write(f"HTTP/1.1 {self.status}\r\n\r\n".encode())
+        self.transport.write(f"HTTP/1.1 {self.status}\r\n\r\n".encode())  # type: ignore[call-arg]
 
 
 async def _refusal_by(ports: list[Any], scheme: str, status: str) -> LinkLost:

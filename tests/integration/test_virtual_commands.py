@@ -111,7 +111,7 @@ async def test_what_is_no_command_is_refused_and_the_boards_stay(shelf: Shelf, l
 @ensureDeferred
 async def test_a_line_without_end_closes_its_connection_and_no_other(shelf: Shelf) -> None:
     rude, other = await shelf.console(), await shelf.console()
-    rude.transport.write(b"x" * (2 * LINE_LIMIT))  # type: ignore[union-attr]
+    rude.transport.write(b"x" * (2 * LINE_LIMIT))  # type: ignore[call-arg, union-attr]
     await rude.closed.addTimeout(LIMIT, reactor)  # type: ignore[arg-type]
     other.sendLine(f"unplug {shelf.serials[0]}".encode())
     assert await other.answered(1) == ["done"]

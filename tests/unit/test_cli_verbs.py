@@ -212,7 +212,7 @@ def test_workers_that_were_drained_are_shown_even_if_a_later_one_is_unknown() ->
                 raise UnknownWorker("the farm knows no worker 'w9'")
             return RecordingFarm.drain(self, worker, leave=leave)
 
-    result = Strict(snapshot(workers=[worker()])).run("drain", "w1", "w9")
+    result = Strict(snapshot(workers=[worker()])).run("drain", "w1", "w9")  # type: ignore[call-arg]
     assert result.exit_code == 2
     assert result.stdout.splitlines()[1].startswith("w1\tdraining")
     assert "w9" in result.stderr

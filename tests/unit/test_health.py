@@ -30,7 +30,7 @@ def test_the_verdict_depends_on_the_last_attempts_only(outcomes: list[Outcome]) 
 def test_what_is_shown_counts_the_last_attempts(outcomes: list[Outcome]) -> None:
     last = outcomes[-WINDOW:]
     counts = (last.count(outcome) for outcome in (TIMEOUT, RETRY, FAILURE))
-    assert health(outcomes).shown(2) == BoardHealth(len(last), *counts, 2)
+    assert health(outcomes).shown(2) == BoardHealth(len(last), *counts, set_aside=2)
 
 
 def test_one_bad_moment_is_forgiven() -> None:
