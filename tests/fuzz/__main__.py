@@ -5,11 +5,15 @@ from __future__ import annotations
 import argparse
 import hashlib
 import os
+import signal
 import subprocess
 import sys
 import time
 import traceback
+from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import contextmanager
+from multiprocessing import active_children
 from pathlib import Path
 from random import Random
 
@@ -46,7 +50,7 @@ def fuzz(target: Target, seconds: float, seed: int, findings: Path) -> tuple[int
 
 
 def fuzz_named(name: str, seconds: float, seed: int, findings: Path) -> tuple[int, int]:
-    """Do as `fuzz`, in a process of its own: a target has functions, which another one can't be sent."""
+    """Do what `fuzz` does, in another process: a target has functions, which can't be sent there."""
     return fuzz(_BY_NAME[name], seconds, seed, findings)
 
 
@@ -63,10 +67,28 @@ def fuzz_firmware(seconds: float, seed: int) -> tuple[int, int]:
     return rounds * _FRAMES, 0
 
 
+@contextmanager
+def _processes(amount: int) -> Iterator[ProcessPoolExecutor]:
+    """Yield processes that end with this one: after Ctrl-C, or SIGTERM, a pool would have them try all that is left."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with ProcessPoolExecutor(amount, initializer=_end_by_signals) as pool:
+        try:
+            yield pool
+        except KeyboardInterrupt:
+            for process in active_children():
+                process.terminate()
+            raise
+
+
+def _end_by_signals() -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m fuzz", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=60.0, help="for all targets together, of each process (60)")
-    parser.add_argument("--jobs", type=int, default=1, help="processes: each takes a target at a time (1)")
+    parser.add_argument("--seconds", type=float, default=60.0, help="how long it takes; the targets share it (60)")
+    parser.add_argument("--jobs", type=int, default=1, help="targets that are tried at a time, in a process each (1)")
     parser.add_argument("--seed", type=int, default=int.from_bytes(os.urandom(4)))
     parser.add_argument("--findings", type=Path, default=Path("fuzz-findings"), help="where inputs that fail are kept")
     parser.add_argument("--target", choices=[target.name for target in TARGETS], action="append")
@@ -76,7 +98,7 @@ def main() -> int:
     each = options.seconds * options.jobs / (len(chosen) + firmware)
     print(f"seed {options.seed}", flush=True)
     failures = 0
-    with ProcessPoolExecutor(options.jobs) as pool:
+    with _processes(options.jobs) as pool:
         tasks: dict[str, Future[tuple[int, int]]] = {
             name: pool.submit(fuzz_named, name, each, options.seed, options.findings) for name in chosen
         }

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 from itertools import islice
+from pathlib import Path
 from random import Random
 
 import pytest
+from waiting import wait_until
 
 from fuzz.targets import TARGETS, Target, mend_bitstream, mend_frame, seeds_of
 from icefarm.bitstream import from_bytes, made_up_bitstream
 from icefarm.errors import InvalidBitstream
+from icefarm.testing.processes.farm_process import OwnProcess, Witness, descendants
 from icefarm.worker.protocol.frames import Frame, FrameReader, FrameType, encode
 
 #: Mutations of each target that every run of the tests tries, always the same ones.
@@ -39,3 +46,18 @@ def test_a_mended_bitstream_gets_past_its_crc() -> None:
     with pytest.raises(InvalidBitstream, match="CRC"):
         from_bytes(bytes(data))
     assert from_bytes(mend_bitstream(bytes(data))).data[5000] == data[5000]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_processes_of_a_run_end_with_it(number: signal.Signals, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "fuzz", "--seconds", "1000", "--jobs", "2", "--findings", str(tmp_path)]
+    for target in TARGETS[:2]:
+        command += ["--target", target.name]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    with OwnProcess(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as run:
+        wait_until(lambda: len(descendants(run.pid)) >= 2, "two processes try inputs")
+        witness = Witness(descendants(run.pid))
+        run.send_signal(number)
+        assert witness.left() == []
+        run.communicate(timeout=60)
+    assert run.returncode not in (0, None)
