@@ -26,6 +26,7 @@ import greenlet
 import pytest
 import pytest_timeout
 import pytest_twisted
+from _pytest.python import pytest_pyfunc_call as call_test
 from attrs import Factory, define, frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.process import reapAllProcesses
@@ -233,12 +234,11 @@ def _signals_kept(phase: str) -> Iterator[None]:
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> object | None:
     """Call a test of the browser outside the reactor: what waits there for Playwright would never end at its limit."""
     if pyfuncitem.get_closest_marker("browser") is None:
         return None
-    pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames})
-    return True
+    return call_test(pyfuncitem)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -116,6 +116,9 @@ def work_beyond_the_limit(*_):
 def test_begins(requests):
     pass
 
+async def test_is_a_coroutine_that_nobody_runs():
+    pass
+
 def test_waits(requests):
     requests.get(ADDRESS, timeout=1000)
 
@@ -217,8 +220,8 @@ def test_a_test_that_hangs_in_a_wait_ends_at_its_limit_and_the_next_one_runs(tmp
 def test_a_test_that_waits_for_a_browser_ends_at_its_limit_and_the_next_ones_have_the_browser(tmp_path: Path) -> None:
     found, output = outcomes(BROWSING, tmp_path)
     tests = ("begins", "waits", "comes_after_a_wait", "waits_while_the_loop_works", "comes_after_work")
-    tests += ("waits_while_a_message_is_read", "comes_after_a_message")
-    assert found == {name: ["FAILED" if name.startswith("waits") else "PASSED"] for name in tests}, output
+    tests += ("waits_while_a_message_is_read", "comes_after_a_message", "is_a_coroutine_that_nobody_runs")
+    assert found == {name: ["FAILED" if name.startswith(("waits", "is")) else "PASSED"] for name in tests}, output
 
 
 def test_a_test_that_takes_signals_from_the_reactor_fails_and_the_next_one_hears_of_its_process(
