@@ -171,7 +171,9 @@ def nursery_of_this(be: Callable[[Request], None], *heeded: str) -> Nursery | No
         here.close()
         _leave_alone()
         before = show(["nursery"])
-        request = serve(there)
+        # Closed before its number may be that of another file.
+        with there:
+            request = serve(there)
         if request is not None:
             show([os.fsdecode(before)])
             be(request)
