@@ -15,8 +15,9 @@ import marshal
 import os
 import signal
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -53,6 +54,8 @@ class Nursery:
     #: Variables of the interpreter that a fork can have other values of.
     _heeded: Sequence[str] = _HEEDED
     _lock: Lock = Factory(Lock)
+    #: Of requests.
+    _numbers: Iterator[int] = Factory(count)
 
     def suits(self, environment: Mapping[str, str]) -> bool:
         """Tell whether its interpreter is as one would be that starts in this environment."""
@@ -70,17 +73,24 @@ class Nursery:
         umask = os.umask(0)
         os.umask(umask)
         ignores = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
-        request = marshal.dumps((list(words), directory, umask, ignores, dict(environment), list(files), session))
+        given = list(words), directory, umask, ignores, dict(environment), list(files), session
         with self._lock:
+            number = next(self._numbers)
             _become_reaper(1)
             try:
-                socket.send_fds(self._socket, [request], list(files.values()))
-                answer = self._socket.recv(4)
+                socket.send_fds(self._socket, [marshal.dumps((number, *given))], list(files.values()))
+                return self._answer(number)
             finally:
                 _become_reaper(0)
-        if len(answer) < 4:
+
+    def _answer(self, number: int) -> int:
+        """Return the answer to a request; that to an earlier one, which a test's limit interrupted, may come first."""
+        while answer := self._socket.recv(8):
+            if int.from_bytes(answer[:4], "little") == number:
+                break
+        if len(answer) < 8:
             raise ChildProcessError("the nursery has ended")
-        return int.from_bytes(answer, "little")
+        return int.from_bytes(answer[4:], "little")
 
 
 def _decoded(environment: Mapping[Any, Any]) -> dict[str, str]:
@@ -119,6 +129,7 @@ def fork_by_twisted(
 class Request:
     """What a fork is to be."""
 
+    number: int
     words: list[str]
     identity: Identity
     #: It leads a session, from the start.
@@ -130,8 +141,8 @@ class Request:
         data, files, _, _ = socket.recv_fds(end, MOST, 16)
         if not data:
             return None
-        words, directory, umask, ignores, environment, numbers, session = marshal.loads(data)
-        return cls(words, Identity(directory, umask, ignores, environment, numbers, files), session)
+        number, words, directory, umask, ignores, environment, numbers, session = marshal.loads(data)
+        return cls(number, words, Identity(directory, umask, ignores, environment, numbers, files), session)
 
 
 def serve(end: socket.socket) -> Request | None:
@@ -155,7 +166,7 @@ def serve(end: socket.socket) -> Request | None:
             os.close(file)
         os.waitpid(between, 0)
         with suppress(OSError):
-            end.send(os.read(number[0], 4))
+            end.send(request.number.to_bytes(4, "little") + os.read(number[0], 4))
         for file in (number[0], goes_on[1]):
             os.close(file)
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import forked
 import pytest
@@ -25,6 +26,9 @@ pytestmark = [
 LIMIT = 60
 #: Says its process id, and waits.
 WAITS = "import os, time; print(os.getpid(), flush=True); time.sleep(1000)"
+#: A farm, and one that says how it is used.
+UP = [sys.executable, "-P", "-m", "icefarm", "up"]
+HELP = [*UP, "--help"]
 
 
 @frozen
@@ -180,8 +184,8 @@ def test_a_verb_says_the_same(arguments: list[str]) -> None:
 @pytest.mark.parametrize(
     "command",
     [
-        [sys.executable, "-P", "-m", "icefarm", "up", "--help"],
-        [sys.executable, "-P", "-m", "icefarm", "up", "--boards", "many"],
+        HELP,
+        [*UP, "--boards", "many"],
         [str(Path(sys.executable).with_name("twistd")), "--nodaemon", "--pidfile=", "icefarm-control", "--help"],
         [str(Path(sys.executable).with_name("twistd")), "--nodaemon", "--pidfile=", "icefarm-worker", "--nonsense"],
     ],
@@ -196,8 +200,32 @@ def test_farms_and_services_are_forked_as_children_and_say_what_a_new_process_sa
     assert Ended(fork.returncode, said, complained) == ended(command)
 
 
+@frozen
+class Interrupted:
+    """A socket whose reader meets its limit."""
+
+    _socket: socket.socket
+
+    def sendmsg(self, *message: Any) -> int:
+        return self._socket.sendmsg(*message)
+
+    def recv(self, _: int) -> bytes:
+        raise TimeoutError
+
+
+def test_a_fork_that_was_interrupted_is_not_taken_for_the_next_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    nursery = forked._nursery()
+    with monkeypatch.context() as patch:
+        patch.setattr(nursery, "_socket", Interrupted(nursery._socket))
+        with pytest.raises(TimeoutError):
+            forked.Popen(HELP, stdout=subprocess.DEVNULL)
+    # The first one ends with 0.
+    with forked.Popen([*UP, "--boards", "many"], stderr=subprocess.DEVNULL) as fork:
+        assert fork.wait(LIMIT) != 0
+
+
 def test_who_forks_gets_no_orphans_of_others() -> None:
-    with forked.Popen([sys.executable, "-P", "-m", "icefarm", "up", "--help"], stdout=subprocess.DEVNULL) as fork:
+    with forked.Popen(HELP, stdout=subprocess.DEVNULL) as fork:
         fork.wait(LIMIT)
     # A process of the test's whose parent ends.
     text = "import subprocess; print(subprocess.Popen(['sleep', '1000'], stdout=-3, stderr=-3).pid)"
