@@ -48,9 +48,9 @@ def test_500_boards_at_200_events_a_second_leave_most_of_a_core(page: Page, stor
     seconds = (page.evaluate("performance.now()") - began) / 1000
     rate = (int(storm.do("count_reports")) - events) / seconds
     print(f"{used / seconds:.0%} of a core at {rate:.0f} events/s")
-    if rate < EVENTS / 4:
-        pytest.skip("the machine is too busy for events")
-    assert used / seconds <= MOST
+    if rate <= EVENTS / 2:
+        pytest.skip("the machine is too busy to say anything")
+    assert used / seconds <= MOST * rate / EVENTS
 
 
 def test_scrolling_and_filtering_work_meanwhile(page: Page, storm: Stage) -> None:
