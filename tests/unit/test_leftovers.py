@@ -14,14 +14,15 @@ import pytest
 from icefarm.testing.processes.farm_process import Witness
 
 #: A process of tests with a companion, and processes that lead sessions of their own: one that ends when it is asked
-#: to, and one that does not, with a child of its own that nobody asks.
+#: to, and one that does not, with a child of its own that nobody asks.  All write to one pipe: each number and the end
+#: of its line have to be one write, which `print` does not promise.
 TESTS = """
-import leftovers, signal, subprocess, sys
-print(leftovers.watch(grace=0.3), flush=True)
+import leftovers, os, signal, subprocess, sys
+os.write(1, b"%d\\n" % leftovers.watch(grace=0.3))
 stubborn = "trap '' TERM; sleep 1000 & echo $!; wait; sleep 1000"
 for command in (["sleep", "1000"], ["sh", "-c", "echo $$; " + stubborn]):
     child = subprocess.Popen(command, start_new_session=True)
-    print(child.pid, flush=True)
+    os.write(1, b"%d\\n" % child.pid)
 signal.pause()
 """
 

@@ -105,6 +105,8 @@ def test_boards_stand_in_for_others_one_by_one_as_long_as_there_are_some() -> No
 
 
 def test_circuits_that_are_missing_are_named_before_anything_is_reserved(farm: FarmInMemory, run: Any) -> None:
+    # Those of an earlier test may not be free again yet.
+    farm.wait_until_available()
     with farm.client(name="reader") as client:
         bare = Original.of_run(client.archived_run(run.id))
         with pytest.raises(InvalidArgument, match=r"3 of the run's circuits are missing: .*--circuits DIR"):
