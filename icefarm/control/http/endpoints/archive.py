@@ -31,8 +31,11 @@ class ExperimentsQuery(Asked):
 
 
 @frozen
-class _OfExperiment(Asked):
-    """What is asked of one experiment."""
+class ExperimentQuery(Asked):
+    """The query about one experiment."""
+
+    experiment: str = field(metadata=_EXPERIMENT)
+    account: str | None = field(default=None, metadata=_ACCOUNT)
 
     def arguments(self) -> dict[str, Any]:
         """See `Asked`: the procedure calls the experiment's name ``name``."""
@@ -41,29 +44,17 @@ class _OfExperiment(Asked):
 
 
 @frozen
-class ExperimentQuery(_OfExperiment):
-    """The query about one experiment."""
-
-    experiment: str = field(metadata=_EXPERIMENT)
-    account: str | None = field(default=None, metadata=_ACCOUNT)
-
-
-@frozen
-class FiguresQuery(_OfExperiment):
+class FiguresQuery(ExperimentQuery):
     """The query for an experiment's figures."""
 
-    experiment: str = field(metadata=_EXPERIMENT)
-    account: str | None = field(default=None, metadata=_ACCOUNT)
     after: str | None = field(default=None, metadata=_AFTER)
     limit: int = field(default=1000, metadata={"description": "How many at most.", "minimum": 1, "maximum": 5000})
 
 
 @frozen
-class ResultsQuery(Asked):
+class ResultsQuery(ExperimentQuery):
     """The query for an experiment's results."""
 
-    experiment: str = field(metadata=_EXPERIMENT)
-    account: str | None = field(default=None, metadata=_ACCOUNT)
     format: str = field(
         default="csv", metadata={"description": "The form of the file.", "enum": ["csv", "jsonl", "parquet"]}
     )
@@ -80,20 +71,16 @@ class ResultsQuery(Asked):
 
     def arguments(self) -> dict[str, Any]:
         """See `Asked`."""
-        serials = None if self.serial is None else [self.serial]
-        return {
-            "name": self.experiment, "account": self.account, "serials": serials, "since": self.since,
-            "until": self.until, "failed": self.failed, "kind": self.kind, "after": self.after,
-            "corrected": self.corrected,
-        }  # fmt: skip
+        arguments = super().arguments()
+        del arguments["format"]
+        serial = arguments.pop("serial")
+        return {**arguments, "serials": None if serial is None else [serial]}
 
 
 @frozen
-class RunsQuery(_OfExperiment):
+class RunsQuery(ExperimentQuery):
     """The query for an experiment's runs."""
 
-    experiment: str = field(metadata=_EXPERIMENT)
-    account: str | None = field(default=None, metadata=_ACCOUNT)
     after: str | None = field(default=None, metadata=_AFTER)
     limit: int = field(default=100, metadata={"description": "How many at most.", "minimum": 1, "maximum": 1000})
 
@@ -110,14 +97,8 @@ class RunQuery(Asked):
 
 
 @frozen
-class RunFileQuery(Asked):
+class RunFileQuery(RunQuery):
     """The query for a run as a file."""
-
-    run: str = field(metadata=_RUN)
-
-    def arguments(self) -> dict[str, Any]:
-        """See `Asked`."""
-        return {"id": self.run}
 
 
 @frozen
