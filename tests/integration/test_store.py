@@ -56,6 +56,21 @@ def run(call: Awaitable[Any]) -> Any:
     return blockon(defer.ensureDeferred(call))  # type: ignore[arg-type]
 
 
+#: Seconds by which a twin's clock goes on with each call.  PostgreSQL's goes on by itself: of two reservations, the one
+#: that was made first ends first.
+MOMENT = 0.001
+
+
+def run_beside(clock: Clock) -> Callable[[Awaitable[Any]], Any]:
+    """Return a `run` that lets a twin's clock go on with each call."""
+
+    def run_a_moment_later(call: Awaitable[Any]) -> Any:
+        clock.advance(MOMENT)
+        return run(call)
+
+    return run_a_moment_later
+
+
 async def where_calls_may_block(function: Callable[[], None]) -> None:
     """Run a function that waits for calls by `run`; the reactor goes on meanwhile."""
     done: defer.Deferred[None] = defer.Deferred()
@@ -80,6 +95,49 @@ async def execute(database: Database, statement: str, **parameters: object) -> l
 
 def boards(*serials: str, status: DeviceStatus = DeviceStatus.AVAILABLE) -> list[DeviceReport]:
     return [DeviceReport(serial, status) for serial in serials]
+
+
+class Chooser:
+    """A transaction that chooses boards: it has its turn within ``async with``, and others wait for theirs.
+
+    :ivar chooses: whether it still has its turn.
+    """
+
+    _WAITING = """
+        SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'advisory' AND datname = current_database()
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._begun: defer.Deferred[None] = defer.Deferred()
+        self._done: defer.Deferred[None] = defer.Deferred()
+        self._ended: defer.Deferred[None] | None = None
+
+    async def __aenter__(self) -> Chooser:
+        self._ended = defer.Deferred.fromCoroutine(self._database.transaction(self._choose))
+        await self._begun
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._ended is not None
+        self._done.callback(None)
+        await self._ended
+
+    @property
+    def chooses(self) -> bool:
+        return self._ended is not None and not self._ended.called
+
+    async def awaited(self) -> None:
+        """Wait until another transaction waits for its turn."""
+        await until(self._has_one_behind, "another transaction waits for its turn")
+
+    async def _choose(self, transaction: Transaction) -> None:
+        await take_turns(transaction)
+        self._begun.callback(None)
+        await self._done
+
+    async def _has_one_behind(self) -> bool:
+        return await execute(self._database, self._WAITING) == [(1,)]
 
 
 _ENDED = """
@@ -169,30 +227,38 @@ async def test_a_reservation_that_waited_for_the_end_of_another_one_begins_after
     store = PostgresStore(database)
     await store.hello(hello_of("w1", boards("A")))
     await store.reserve("ada", ReservationRequest("counter", amount=1), 100.0)
-    chooses: defer.Deferred[None] = defer.Deferred()
-    done: defer.Deferred[None] = defer.Deferred()
-
-    async def choose(transaction: Transaction) -> None:
-        await take_turns(transaction)
-        chooses.callback(None)
-        await done
-
-    choosing = defer.Deferred.fromCoroutine(database.transaction(choose))
-    await chooses
-    # Its transaction begins before ada's ends, and waits for its turn.
-    reserving = defer.Deferred.fromCoroutine(store.reserve("bob", ReservationRequest("counter", amount=1), 0.001))
-    waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'advisory' AND datname = current_database()"
-
-    async def waits_for_its_turn() -> bool:
-        return await execute(database, waits) == [(1,)]
-
-    await until(waits_for_its_turn, "bob's transaction waits for its turn")
-    (ended,) = await store.end(client="ada", serials=None, reason="done")
-    done.callback(None)
-    await choosing
+    async with Chooser(database) as chooser:
+        # Its transaction begins before ada's ends, and waits for its turn.
+        reserving = defer.Deferred.fromCoroutine(store.reserve("bob", ReservationRequest("counter", amount=1), 0.001))
+        await chooser.awaited()
+        (ended,) = await store.end(client="ada", serials=None, reason="done")
     (begun,) = await reserving
     assert ended.ended_at is not None
     assert ended.created_at < ended.ended_at <= begun.created_at < begun.expires_at
+
+
+@ensureDeferred
+async def test_those_who_share_a_board_have_less_of_it_from_the_moment_when_another_one_comes(
+    database: Database,
+) -> None:
+    store = PostgresStore(database)
+    await store.hello(hello_of("w1", boards("A")))
+    request = ReservationRequest("counter", amount=1, sharers=2)
+    (of_ada,) = await store.reserve("ada", request, 1000.0)
+    async with Chooser(database) as chooser:
+        # Its transaction begins now; it has its turn, and comes, later.
+        reserving = defer.Deferred.fromCoroutine(store.reserve("bob", request, 1000.0))
+        await chooser.awaited()
+        ((waited_until,),) = await execute(database, "SELECT extract(epoch FROM clock_timestamp())::float8")
+    (of_bob,) = await reserving
+    ((counted_at, seconds),) = await execute(
+        database,
+        "SELECT extract(epoch FROM counted_at)::float8, board_seconds FROM reservation WHERE id = %(id)s",
+        id=of_ada.id,
+    )
+    assert counted_at >= waited_until
+    assert seconds == pytest.approx(counted_at - of_ada.created_at, abs=1e-5)
+    assert of_bob.created_at == pytest.approx(counted_at, abs=0.5)
 
 
 @ensureDeferred
@@ -258,21 +324,10 @@ async def test_where_nothing_is_booked_an_extension_does_not_wait_for_those_that
     store = PostgresStore(database)
     await store.hello(hello_of("w1", boards("A")))
     await store.reserve("ada", ReservationRequest("counter", amount=1), 100.0)
-    chooses: defer.Deferred[None] = defer.Deferred()
-    done: defer.Deferred[None] = defer.Deferred()
-
-    async def choose(transaction: Transaction) -> None:
-        await take_turns(transaction)
-        chooses.callback(None)
-        await done
-
-    choosing = defer.Deferred.fromCoroutine(database.transaction(choose))
-    await chooses
-    (record,) = await store.extend("ada", None, 1000.0)
-    assert not choosing.called
+    async with Chooser(database) as chooser:
+        (record,) = await store.extend("ada", None, 1000.0)
+        assert chooser.chooses
     assert record.expires_at > await store.now() + 900.0
-    done.callback(None)
-    await choosing
 
 
 @ensureDeferred
@@ -287,7 +342,7 @@ async def test_it_does_what_its_twin_does_whatever_happens(database: Database) -
             # The database's clock can't be moved; so what it measures is.
             run(execute(database, _PASS, seconds=seconds))
 
-        return StoreMachine([PostgresStore(database), MemoryStore(clock)], run, pass_time)
+        return StoreMachine([PostgresStore(database), MemoryStore(clock)], run_beside(clock), pass_time)
 
     # What fails is not made smaller: that takes minutes here.
     small = settings(max_examples=25, stateful_step_count=30, deadline=None, phases=[Phase.generate])
@@ -318,7 +373,7 @@ async def test_bookings_are_kept_as_its_twin_keeps_them(database: Database) -> N
             for statement in _PASS_BOOKED:
                 run(execute(database, statement, seconds=seconds))
 
-        return BookingMachine([PostgresStore(database), MemoryStore(clock)], run, pass_time)
+        return BookingMachine([PostgresStore(database), MemoryStore(clock)], run_beside(clock), pass_time)
 
     small = settings(max_examples=5, stateful_step_count=20, deadline=None, phases=[Phase.generate])
     await where_calls_may_block(lambda: run_state_machine_as_test(machine, settings=small))
