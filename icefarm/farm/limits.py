@@ -13,7 +13,7 @@ from icefarm.errors import InvalidArgument
 __all__ = ["GUARD_LIMITS", "GivenLimits", "farm_limits"]
 
 #: The limits that the guard at the router's public port holds, by name, and the least value of each.
-#: `icefarm_guard.Limits` says what they bound, and has the defaults.
+#: `icefarm_guard.limits.Limits` says what they bound, and has the defaults.
 GUARD_LIMITS: Mapping[str, float] = {
     "sign_in": 0.5,
     "connections": 1,

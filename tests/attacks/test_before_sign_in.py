@@ -17,7 +17,7 @@ from pytest_twisted import ensureDeferred
 from twisted.internet.threads import deferToThread
 
 from icefarm.farm.router.config import MESSAGE_LIMIT
-from icefarm.farm.router.inside.icefarm_guard import Limits
+from icefarm.farm.router.inside.icefarm_guard.limits import Limits
 
 pytestmark = [pytest.mark.integration, pytest.mark.attacks]
 

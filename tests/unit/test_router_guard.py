@@ -14,22 +14,12 @@ from twisted.internet.testing import StringTransport
 
 from icefarm.errors import InvalidArgument
 from icefarm.farm.limits import GUARD_LIMITS, GivenLimits, farm_limits
-from icefarm.farm.router.inside.icefarm_guard import (
-    CACHED,
-    CONTROL,
-    FULL,
-    LONG_TURN,
-    PER_CALL,
-    SWEEP,
-    TURN,
-    GuardedConnection,
-    GuardFactory,
-    GuardParser,
-    Limits,
-    sender_of,
-    trim,
-)
-from icefarm.farm.router.inside.icefarm_proxied import behind_proxies
+from icefarm.farm.router.inside.icefarm_guard.connection import CONTROL, FULL, LONG_TURN, PER_CALL, GuardedConnection
+from icefarm.farm.router.inside.icefarm_guard.endpoint import GuardParser
+from icefarm.farm.router.inside.icefarm_guard.factory import SWEEP, GuardFactory, sender_of
+from icefarm.farm.router.inside.icefarm_guard.limits import Limits
+from icefarm.farm.router.inside.icefarm_guard.router_view import CACHED, trim
+from icefarm.farm.router.inside.icefarm_guard.turns import TURN
 
 
 class Transport(StringTransport):
@@ -450,9 +440,7 @@ def test_http_1_1_is_all_that_tls_offers() -> None:
 
 
 def test_limits_are_read_from_the_name_of_the_endpoint() -> None:
-    endpoint = GuardParser(behind_proxies).parseStreamServer(
-        Clock(), "8080", interface="127.0.0.1", pending="8", sign_in="2.5"
-    )
+    endpoint = GuardParser().parseStreamServer(Clock(), "8080", interface="127.0.0.1", pending="8", sign_in="2.5")
     assert endpoint.limits == Limits(pending=8, sign_in=2.5)
 
 
@@ -500,7 +488,7 @@ def test_an_account_alone_is_read_from_for_a_hundredth_of_a_second_and_then_it_i
     client, transport = port.connect()
     sign_in(client)
     now = [0.0]
-    monkeypatch.setattr("icefarm.farm.router.inside.icefarm_guard.time.thread_time", lambda: now[0])
+    monkeypatch.setattr("time.thread_time", lambda: now[0])
     inner: Any = client.wrappedProtocol
     turns: list[float] = []
 

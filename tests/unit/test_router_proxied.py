@@ -14,7 +14,7 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 
-from icefarm.farm.router.inside.icefarm_proxied import (
+from icefarm.farm.router.inside.icefarm_guard.proxied import (
     LONGEST_ADDITIONS,
     Header,
     InvalidHeader,

@@ -11,7 +11,9 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 
-from icefarm.farm.router.inside.icefarm_guard import PER_FAILURE, GuardFactory, Limits
+from icefarm.farm.router.inside.icefarm_guard.factory import GuardFactory
+from icefarm.farm.router.inside.icefarm_guard.limits import Limits
+from icefarm.farm.router.inside.icefarm_guard.sign_in import PER_FAILURE
 
 #: Seconds of a step of the test's clock, and of the router's time for each chunk of a sign-in: on a busy machine.
 STEP, CHUNK = 0.01, 0.002
@@ -80,7 +82,7 @@ class Lab:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.clock = Clock()
         self.time = 0.0
-        monkeypatch.setattr("icefarm.farm.router.inside.icefarm_guard.time.thread_time", lambda: self.time)
+        monkeypatch.setattr("time.thread_time", lambda: self.time)
         wrapped = Factory()
         wrapped.buildProtocol = lambda _: RouterProtocol(self)  # type: ignore[method-assign]
         self.factory = GuardFactory(wrapped, Limits(), self.clock)
@@ -229,7 +231,7 @@ def test_a_connection_that_shows_a_second_token_is_closed_whether_or_not_the_fir
     lab = Lab(monkeypatch)
     connection = lab.comes("wrong 1").connection
     lab.people.clear()
-    connection.attempts.spend(spent)
+    connection.sign_in.attempts.spend(spent)
     for chunk in (b"\x7fgreeting", b"hello", b"wrong 1"):
         connection.dataReceived(chunk)
     shown = connection.wrappedProtocol._proto._session.shown

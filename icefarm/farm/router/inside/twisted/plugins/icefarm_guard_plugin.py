@@ -4,13 +4,12 @@ import sys
 
 from autobahn.twisted.rawsocket import WampRawSocketProtocol
 from autobahn.wamp import serializer
-from icefarm_guard import GuardParser  # type: ignore[import-not-found]
+from icefarm_guard.endpoint import GuardParser  # type: ignore[import-not-found]
 from icefarm_messages import bound  # type: ignore[import-not-found]
 from icefarm_plain_text import spare  # type: ignore[import-not-found]
 from icefarm_prompt import send_string, without_delay  # type: ignore[import-not-found]
-from icefarm_proxied import behind_proxies  # type: ignore[import-not-found]
 
-guard = GuardParser(behind_proxies)
+guard = GuardParser()
 # A router looks for the endpoint when it has started its realm, and so has imported what is replaced, and py_ecc.
 spare(sys.modules)
 bound(serializer)
