@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterable, AsyncIterator, Coroutine, Iterable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, Unpack, overload
+from typing import Any, Unpack, overload
 
 from icefarm.client.api.adapters import Asyncio
 from icefarm.client.api.boards import BoardSet, ReservedBoards
@@ -17,15 +17,11 @@ from icefarm.client.api.facade import LeftAwaiting, OpenedAwaiting
 from icefarm.client.api.notebook.progress_bar import MakeBar, counted_awaiting
 from icefarm.client.api.process_engine import engine
 from icefarm.client.evaluation.payload import Placing
+from icefarm.client.evaluation.plan import CHUNK, RunPlan
 from icefarm.client.evaluation.results import Result
-from icefarm.client.evaluation.tasks import Item
 from icefarm.client.runs.archived_run import RunFace, RunHandle
-from icefarm.client.session import CHUNK, ClientSession, RunPlan
+from icefarm.client.session import ClientSession, PlannedRun
 from icefarm.contract import ReservationRecord
-
-if TYPE_CHECKING:
-    # Twisted is imported when a farm is made.
-    from icefarm.client.evaluation.run import EvaluationRun, ResultBatch
 
 __all__ = ["ArchivedRun", "Boards", "Device", "Devices", "Experiment", "Farm", "Results"]
 
@@ -91,14 +87,14 @@ class Farm(OpenedAwaiting, Asyncio):
         self, plan: RunPlan, reservations: Mapping[str, ReservationRecord], bitstreams: Bitstreams, placing: Placing
     ) -> AsyncIterator[Result]:
         """Yield the results of a plan.  Bitstreams are read and checked in the engine's thread."""
-        feed = _Feed(self._subject, plan, reservations, placing)
+        run = PlannedRun(self._subject, plan, reservations)
         source = _each(bitstreams)
         # An asynchronous iterable may give its next item late: each is sent at once.
         at_once = 0 if isinstance(bitstreams, AsyncIterable) else CHUNK
         done = False
         try:
-            given, ends = await _some(source, min(at_once, plan.depth, plan.look_ahead))
-            batch = await self._bound(feed.begin)(given, ends)
+            given, ends = await _some(source, min(at_once, run.first))
+            batch = await self._bound(run.begin)(map(placing.item, given), ends)
             while True:
                 done = batch.done
                 for result in batch.results:
@@ -110,52 +106,13 @@ class Farm(OpenedAwaiting, Asyncio):
                 wanted, given = batch.wanted, []
                 while wanted > 0 and not ends:
                     if given:
-                        self._post(feed.feed, given)
+                        self._post(run.feed, map(placing.item, given))
                     given, ends = await _some(source, min(wanted, max(1, at_once)))
                     wanted -= len(given)
-                batch = await self._bound(feed.exchange)(given, ends)
+                batch = await self._bound(run.exchange)(map(placing.item, given), ends)
         finally:
             if not done:
-                self._post(feed.stop)
-
-
-class _Feed:
-    """A run as the engine's thread has it, which reads and checks its bitstreams."""
-
-    def __init__(
-        self, session: ClientSession, plan: RunPlan, reservations: Mapping[str, ReservationRecord], placing: Placing
-    ) -> None:
-        self._session = session
-        self._plan = plan
-        self._reservations = reservations
-        self._placing = placing
-        #: Once it has begun.
-        self._run: EvaluationRun | None = None
-
-    async def begin(self, sources: Iterable[Any], ends: bool) -> ResultBatch:
-        self._run = run = self._session.run(self._plan, self._reservations)
-        if run.opening.deserted is not None:
-            return run.opening
-        return await run.begin(self._items(sources), ends)
-
-    def feed(self, sources: Iterable[Any]) -> None:
-        self._begun.feed(self._items(sources))
-
-    async def exchange(self, sources: Iterable[Any], ends: bool) -> ResultBatch:
-        return await self._begun.exchange(self._items(sources), ends)
-
-    def stop(self) -> None:
-        """Stop the run."""
-        if self._run is not None:
-            self._run.stop()
-
-    @property
-    def _begun(self) -> EvaluationRun:
-        assert self._run is not None
-        return self._run
-
-    def _items(self, sources: Iterable[Any]) -> list[Item]:
-        return [self._placing.item(source) for source in sources]
+                self._post(run.stop)
 
 
 class Boards(ReservedBoards[Bitstreams, AsyncIterator[Result]], LeftAwaiting, Asyncio):

@@ -22,10 +22,11 @@ from icefarm.client.api.notebook.shown import html_table
 from icefarm.client.api.process_engine import engine
 from icefarm.client.connection.events import Change, changes
 from icefarm.client.evaluation.payload import Placing
+from icefarm.client.evaluation.plan import CHUNK, RunPlan
 from icefarm.client.evaluation.results import Result
 from icefarm.client.evaluation.tasks import Item
 from icefarm.client.runs.archived_run import RunFace, RunHandle
-from icefarm.client.session import CHUNK, ClientSession, RunPlan
+from icefarm.client.session import ClientSession, PlannedRun
 from icefarm.contract import ReservationRecord
 from icefarm.errors import IcefarmError
 from icefarm.system.haste import leaving
@@ -33,7 +34,7 @@ from icefarm.system.haste import leaving
 if TYPE_CHECKING:
     # Twisted is imported when a farm is made.
     from icefarm.client.api.reactor_thread import Engine, PendingResult
-    from icefarm.client.evaluation.run import EvaluationRun, ResultBatch
+    from icefarm.client.evaluation.run import ResultBatch
 
 __all__ = ["ArchivedRun", "Boards", "Farm"]
 
@@ -123,7 +124,7 @@ class Farm(FarmFace, Blocking):
         self, plan: RunPlan, reservations: Mapping[str, ReservationRecord], items: Iterable[Item], deserted_raises: bool
     ) -> Iterator[Result]:
         engine = self._engine
-        feeder = _Feeder(engine, self._subject, plan, reservations, items)
+        feeder = _Feeder(engine, PlannedRun(self._subject, plan, reservations), items)
         following = feeder.begin(deserted_raises)
         done = False
         try:
@@ -141,7 +142,7 @@ class Farm(FarmFace, Blocking):
         finally:
             if not done and engine.pid == os.getpid():
                 following.cancel()
-                engine.post(feeder.stop)
+                feeder.stop()
 
     def _repr_html_(self) -> str:
         return html_table(("farm", "name", "experiment", "boards", "state"), [self._row()])
@@ -199,43 +200,21 @@ class Boards(ReservedBoards[Iterable[Any], Iterator[Result]], Blocking):
 class _Feeder:
     """Pulls the items of a run in the caller's thread, and hands them over, as many as the run wants."""
 
-    def __init__(
-        self,
-        engine: Engine,
-        session: ClientSession,
-        plan: RunPlan,
-        reservations: Mapping[str, ReservationRecord],
-        items: Iterable[Item],
-    ) -> None:
+    def __init__(self, engine: Engine, run: PlannedRun, items: Iterable[Item]) -> None:
         self._engine = engine
-        self._session = session
-        self._plan = plan
-        self._reservations = reservations
+        self._run = run
         self._items = iter(items)
         self._exhausted = False
-        #: In the engine's thread, once it has begun.
-        self._run: EvaluationRun | None = None
 
     def begin(self, needs_boards: bool) -> PendingResult[ResultBatch]:
-        """Begin the run with its first items, so that a few circuits need one hand-over between the threads.
-
-        The answer is of the first results if there are no more items, and else of how many more the run wants; with
-        ``needs_boards``, of why it has none, if so.
-        """
-        # However few boards there are, it wants as many as go to one of them.
-        chunk = self._pulled(max(0, min(CHUNK, self._plan.depth, self._plan.look_ahead)))
+        """Begin the run with its first items; see `PlannedRun.begin`."""
+        chunk = self._pulled(self._run.first)
         try:
-            return self._engine.begin(self._begin, chunk, self._exhausted, needs_boards)
+            return self._engine.begin(self._run.begin, chunk, self._exhausted, needs_boards)
         except KeyboardInterrupt:
             # It may come once the run has been handed over, when nothing else would stop it.
-            self._engine.post(self.stop)
+            self.stop()
             raise
-
-    async def _begin(self, chunk: Sequence[Item], ends: bool, needs_boards: bool) -> ResultBatch:
-        self._run = run = self._session.run(self._plan, self._reservations)
-        if needs_boards and run.opening.deserted is not None:
-            return run.opening
-        return await run.begin(chunk, ends)
 
     def feed(self, wanted: int) -> PendingResult[ResultBatch]:
         """Hand over so many items; the answer is of the next results, asked for with the last ones."""
@@ -243,17 +222,12 @@ class _Feeder:
         ends = False
         while wanted > 0 and not self._exhausted:
             if chunk:
-                self._engine.post(self._begun.feed, chunk)
+                self._engine.post(self._run.feed, chunk)
             size = min(wanted, CHUNK)
             chunk = self._pulled(size)
             ends = self._exhausted
             wanted -= size
-        return self._engine.begin(self._begun.exchange, chunk, ends)
-
-    @property
-    def _begun(self) -> EvaluationRun:
-        assert self._run is not None
-        return self._run
+        return self._engine.begin(self._run.exchange, chunk, ends)
 
     def _pulled(self, size: int) -> list[Item]:
         chunk = list(islice(self._items, size))
@@ -261,9 +235,8 @@ class _Feeder:
         return chunk
 
     def stop(self) -> None:
-        """Stop the run, in the engine's thread."""
-        if self._run is not None:
-            self._run.stop()
+        """Have the run stopped."""
+        self._engine.post(self._run.stop)
 
 
 class ArchivedRun(RunFace, Blocking):

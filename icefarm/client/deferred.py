@@ -19,10 +19,11 @@ from icefarm.client.api.experiments import AwaitedResults, ExperimentFace, Resul
 from icefarm.client.api.facade import LeftAwaiting, OpenedAwaiting
 from icefarm.client.api.notebook.progress_bar import MakeBar, counted_awaiting
 from icefarm.client.evaluation.payload import Placing
+from icefarm.client.evaluation.plan import RunPlan
 from icefarm.client.evaluation.results import Result
 from icefarm.client.evaluation.run import results_of
 from icefarm.client.runs.archived_run import RunFace, RunHandle
-from icefarm.client.session import ClientSession, RunPlan
+from icefarm.client.session import ClientSession
 
 __all__ = ["ArchivedRun", "Boards", "Device", "Devices", "Experiment", "Farm", "Results"]
 

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import os
 import random as random_module
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-import attrs
-from attrs import define, field, frozen
+from attrs import define, field
 
 from icefarm._version import __version__
 from icefarm.bus import Bus, Progress
@@ -25,7 +24,8 @@ from icefarm.client.connection.events import BoardsChange, ClientEvent
 from icefarm.client.connection.orders import OperatorOrders
 from icefarm.client.connection.patience import Patience
 from icefarm.client.connection.questions import Access, FarmQuestions, Snapshot
-from icefarm.client.evaluation.scheduler import DEPTH, LOOK_AHEAD
+from icefarm.client.evaluation.plan import CHUNK, RunPlan
+from icefarm.client.evaluation.tasks import Item
 from icefarm.concurrency.clock import Clock
 from icefarm.contract import (
     NAME_RULE,
@@ -52,10 +52,10 @@ if TYPE_CHECKING:
     from icefarm.client.connection.watch import Watch
     from icefarm.client.evaluation.calibrations import KnownCalibrations
     from icefarm.client.evaluation.resuming import Resumption
-    from icefarm.client.evaluation.run import EvaluationRun
+    from icefarm.client.evaluation.run import EvaluationRun, ResultBatch
     from icefarm.client.evaluation.run_report import RunNotes, RunReporter
 
-__all__ = ["CHUNK", "Access", "ClientSession", "RunPlan", "Snapshot", "connect"]
+__all__ = ["Access", "ClientSession", "PlannedRun", "RunPlan", "Snapshot", "connect"]
 
 #: Seconds for an attempt to reboot boards: they may be reflashed.
 REBOOT_LIMIT = 180.0
@@ -66,38 +66,6 @@ ASK_LIMIT = 60.0
 EVALUATION_LIMIT = 150.0
 #: The same on a board that others share: its turn may come late, and nobody knows how long theirs take.
 SHARED_LIMIT = 3600.0
-#: Items prepared before the boards get them: enough to save work, few enough that no board waits for long.
-CHUNK = 8
-
-
-@frozen
-class RunPlan:
-    """How evaluations are carried out."""
-
-    #: The participating boards.
-    serials: Sequence[str]
-    #: Options of each evaluation, such as ``{"repeats": 3}``.
-    options: Mapping[str, Any] = attrs.Factory(dict)
-    #: Evaluations in flight per board, 1 and up.
-    depth: int = DEPTH
-    #: Boards that each item is for; 1 if any will do.
-    fan_out: int = 1
-    #: Items that may wait for slower boards.
-    look_ahead: int = LOOK_AHEAD
-    #: Seconds for each attempt of an evaluation; None leaves it to the window.
-    limit: float | None = None
-    #: For the archive: the experiment (None: the session's), labels, and whether measurements are kept at all.
-    experiment: str | None = None
-    labels: Mapping[str, Any] = attrs.Factory(dict)
-    archive: bool = True
-    #: Take from the archive the values that the experiment already has.
-    resume: bool = False
-    #: Have the farm keep the bitstreams too.
-    keep_circuits: bool = False
-    #: The request whose boards it is on, where any board will do and these become fewer and more.
-    group: str | None = None
-    #: How boards are chosen, as the run's manifest says it: the placement's name, its seed.
-    placement: Mapping[str, Any] = attrs.Factory(dict)
 
 
 @define(eq=False)
@@ -379,6 +347,54 @@ class ClientSession(FarmQuestions, OperatorOrders):
         today = datetime.fromtimestamp(self.clock.seconds(), UTC).date()
         named = {"experiment": plan.experiment or self.experiment or default_experiment(self.name, today)}
         return {**named, "labels": dict(plan.labels)} if plan.labels else named
+
+
+@define(eq=False)
+class PlannedRun:
+    """A run for a caller in another thread: it begins with its first items.
+
+    All but `first` is called in the session's thread.  Items may be an iterator that makes them there.
+    """
+
+    _session: ClientSession
+    _plan: RunPlan
+    _reservations: Mapping[str, ReservationRecord]
+    #: Once it has begun.
+    _run: EvaluationRun | None = None
+
+    @property
+    def first(self) -> int:
+        """How many items to begin with: however few boards there are, it wants as many as go to one of them."""
+        return max(0, min(CHUNK, self._plan.depth, self._plan.look_ahead))
+
+    async def begin(self, items: Iterable[Item], ends: bool, needs_boards: bool = True) -> ResultBatch:
+        """Begin with these items, so that a few circuits need one hand-over between the threads.
+
+        The answer is of the first results if there are no more items (``ends``), and else of how many more it wants;
+        with ``needs_boards``, of why it has none, if so.
+        """
+        self._run = run = self._session.run(self._plan, self._reservations)
+        if needs_boards and run.opening.deserted is not None:
+            return run.opening
+        return await run.begin(list(items), ends)
+
+    def feed(self, items: Iterable[Item]) -> None:
+        """Take items, of which others follow."""
+        self._begun.feed(list(items))
+
+    async def exchange(self, items: Iterable[Item], ends: bool) -> ResultBatch:
+        """Take items, and return the next results."""
+        return await self._begun.exchange(list(items), ends)
+
+    def stop(self) -> None:
+        """Stop the run, if it has begun."""
+        if self._run is not None:
+            self._run.stop()
+
+    @property
+    def _begun(self) -> EvaluationRun:
+        assert self._run is not None
+        return self._run
 
 
 #: How a farm refuses arguments that it does not know.

@@ -13,8 +13,9 @@ from waiting import until
 from faults.farm import FaultyFarm
 from icefarm.bitstream import from_file
 from icefarm.client.evaluation.payload import item_of
+from icefarm.client.evaluation.plan import RunPlan
 from icefarm.client.evaluation.run import results_of
-from icefarm.client.session import ClientSession, RunPlan, connect
+from icefarm.client.session import ClientSession, connect
 
 pytestmark = pytest.mark.faults
 

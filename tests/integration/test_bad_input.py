@@ -24,8 +24,9 @@ from waiting import until
 from icefarm.bitstream import Bitstream, from_file, made_up_bitstream
 from icefarm.bus import Bus
 from icefarm.client.evaluation.payload import item_of
+from icefarm.client.evaluation.plan import RunPlan
 from icefarm.client.evaluation.run import results_of
-from icefarm.client.session import ClientSession, RunPlan, connect
+from icefarm.client.session import ClientSession, connect
 from icefarm.contract import (
     CONTROL_PROCEDURES,
     EVALUATE_LIST,

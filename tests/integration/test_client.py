@@ -23,8 +23,9 @@ from twisted.protocols.portforward import ProxyFactory
 from icefarm.bitstream import from_file
 from icefarm.client import Farm
 from icefarm.client.evaluation.payload import item_of
+from icefarm.client.evaluation.plan import RunPlan
 from icefarm.client.evaluation.run import results_of
-from icefarm.client.session import RunPlan, connect
+from icefarm.client.session import connect
 from icefarm.errors import LinkLost, NameInUse, NotAuthorized, Unavailable, UnknownKind
 
 pytestmark = pytest.mark.integration

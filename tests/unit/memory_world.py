@@ -21,9 +21,10 @@ from bench.circuits import Form, circuit
 from icefarm.bitstream import Bitstream, made_up_bitstream
 from icefarm.client.connection.patience import Patience
 from icefarm.client.evaluation.payload import item_of
+from icefarm.client.evaluation.plan import RunPlan
 from icefarm.client.evaluation.results import Result
 from icefarm.client.evaluation.run import results_of
-from icefarm.client.session import ClientSession, RunPlan
+from icefarm.client.session import ClientSession
 from icefarm.contract import ReservationRecord, Role
 from icefarm.control.sessions.routers import ONLY
 from icefarm.control.wiring.service import ControlSettings

@@ -12,10 +12,10 @@ from twisted.internet.task import Clock
 
 from icefarm.bitstream import made_up_bitstream
 from icefarm.client.evaluation.payload import item_of
+from icefarm.client.evaluation.plan import RunPlan
 from icefarm.client.evaluation.resuming import TOGETHER, Resumption, question_of, split
 from icefarm.client.evaluation.run import EvaluationRun
 from icefarm.client.evaluation.tasks import Item
-from icefarm.client.session import RunPlan
 from icefarm.contract import RESULT_FIELDS, Measurement, ReservationRecord
 from icefarm.errors import IcefarmError, InvalidArgument, NotAuthorized, UnknownExperiment
 

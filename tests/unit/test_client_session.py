@@ -16,9 +16,10 @@ from icefarm.bitstream import from_bytes, made_up_bitstream
 from icefarm.client.connection.patience import Patience
 from icefarm.client.connection.reservations import LEAVE_LIMIT
 from icefarm.client.evaluation.payload import item_of
+from icefarm.client.evaluation.plan import RunPlan
 from icefarm.client.evaluation.results import Result
 from icefarm.client.evaluation.run import results_of
-from icefarm.client.session import ClientSession, RunPlan
+from icefarm.client.session import ClientSession
 from icefarm.contract import default_experiment
 from icefarm.errors import (
     DeviceFailed,

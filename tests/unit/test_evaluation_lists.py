@@ -19,8 +19,8 @@ from icefarm.bitstream import made_up_bitstream
 from icefarm.bus import Caller
 from icefarm.client.connection.leases import Lease
 from icefarm.client.evaluation.payload import payload_of
+from icefarm.client.evaluation.plan import RunPlan
 from icefarm.client.evaluation.worker_lists import Alone, WorkerLists, lists_of
-from icefarm.client.session import RunPlan
 from icefarm.contract import LIST_BYTES, LIST_MOST, Assignment, ReservationRecord, Role, as_asked, device_procedure
 from icefarm.errors import InternalError, InvalidArgument, LinkLost, TimedOut
 from icefarm.worker.archive.recorder import Recorder

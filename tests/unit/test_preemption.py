@@ -27,9 +27,9 @@ from icefarm.client.connection.events import BoardsChange
 from icefarm.client.connection.patience import Patience
 from icefarm.client.connection.reservations import FOR_OTHERS, ClientReservations
 from icefarm.client.evaluation.payload import item_of
+from icefarm.client.evaluation.plan import RunPlan
 from icefarm.client.evaluation.run import EvaluationRun, results_of
 from icefarm.client.evaluation.tasks import Item
-from icefarm.client.session import RunPlan
 from icefarm.contract import Measurement, ReservationRecord, method_of, to_wire
 from icefarm.errors import InvalidArgument, ReservationEnded, Withdrawn
 

@@ -14,8 +14,8 @@ from twisted.internet.defer import Deferred
 from icefarm.client.connection.events import ClientEvent
 from icefarm.client.connection.link import ELSEWHERE_AFTER
 from icefarm.client.evaluation.payload import item_of
+from icefarm.client.evaluation.plan import RunPlan
 from icefarm.client.evaluation.run import results_of
-from icefarm.client.session import RunPlan
 from icefarm.contract import (
     ReservationRecord,
     Role,

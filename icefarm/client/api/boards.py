@@ -12,9 +12,10 @@ from icefarm.client.api.arguments import check_evaluation_options, checked
 from icefarm.client.api.notebook.progress_bar import MakeBar, bar_of
 from icefarm.client.api.notebook.shown import html_table
 from icefarm.client.evaluation.payload import Placing
+from icefarm.client.evaluation.plan import RunPlan
 from icefarm.client.evaluation.scheduler import DEPTH
 from icefarm.client.placement import AnyBoard, EachBoard, Given, Placement
-from icefarm.client.session import ClientSession, RunPlan
+from icefarm.client.session import ClientSession
 from icefarm.contract import ReservationRecord
 from icefarm.errors import InvalidArgument
 from icefarm.text.counts import counted

@@ -25,7 +25,7 @@ from icefarm.contract import Measurement
 from icefarm.errors import IcefarmError, InternalError, LinkLost, ReservationEnded, Withdrawn
 
 if TYPE_CHECKING:
-    from icefarm.client.session import RunPlan
+    from icefarm.client.evaluation.plan import RunPlan
 
 __all__ = ["EvaluationRun", "ResultBatch", "no_board_left", "results_of"]
 

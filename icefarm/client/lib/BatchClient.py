@@ -9,12 +9,12 @@ from typing import Any
 from uuid import uuid4
 
 from icefarm.client.evaluation.payload import item_of
+from icefarm.client.evaluation.plan import RunPlan
 from icefarm.client.evaluation.results import Result as FarmResult
 from icefarm.client.evaluation.scheduler import DEPTH
 from icefarm.client.evaluation.tasks import Item
 from icefarm.client.lib.BaseClient import BaseClient
 from icefarm.client.lib.checks import given, listed, seconds
-from icefarm.client.session import RunPlan
 from icefarm.errors import IcefarmError, InvalidArgument, InvalidBitstream, TimedOut
 
 __all__ = ["BatchClient", "Evaluation", "EvaluationFailed", "Result"]

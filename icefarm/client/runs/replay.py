@@ -20,9 +20,9 @@ from attrs import define, evolve, frozen
 from icefarm._version import __version__
 from icefarm.bitstream import Bitstream, from_bytes
 from icefarm.client.evaluation.payload import placed_item
+from icefarm.client.evaluation.plan import RunPlan
 from icefarm.client.evaluation.results import Result
 from icefarm.client.runs.circuit_folder import CircuitFolder
-from icefarm.client.session import RunPlan
 from icefarm.errors import IcefarmError, InvalidArgument
 from icefarm.runs.agreement import CLOCK_PPM, Agreement, Difference, compared, samples_of
 from icefarm.runs.package import Package

@@ -396,8 +396,8 @@ def _results(
 ) -> Iterator[Result]:
     """Yield the result of every evaluation, also of those that have no board left."""
     from icefarm.client.evaluation.payload import placed_item
+    from icefarm.client.evaluation.plan import RunPlan
     from icefarm.client.placement import AnyBoard
-    from icefarm.client.session import RunPlan
 
     records = {record.serial: record for record in reservations}
     how = asked.placement.record()
