@@ -22,7 +22,7 @@ from typing import Any
 
 from forked.modules import module_command
 from forked.nursery import PADDING, Nursery, fork_by_twisted
-from forked.services import can_fork, with_nursery
+from forked.services import can_fork
 
 __all__ = ["Popen", "farms", "forks", "icefarm", "programs", "python"]
 
@@ -115,7 +115,7 @@ def farms() -> None:
         from icefarm.testing.processes.farm_process import FarmProcess
 
         FarmProcess.popen = Popen
-        fork_by_twisted(_nursery, can_fork, with_nursery)
+        fork_by_twisted(_nursery, can_fork)
 
 
 def _end(server: subprocess.Popen[bytes], directory: Path) -> None:

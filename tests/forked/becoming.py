@@ -42,7 +42,6 @@ class Identity:
         _close_all_but(self.numbers)
         os.chdir(self.directory)
         os.umask(self.umask)
-        # What is the same stays where it is: Crossbar.io's processes find the place of their titles by that.
         for name in set(os.environ).difference(self.environment):
             del os.environ[name]
         os.environ.update({name: value for name, value in self.environment.items() if os.environ.get(name) != value})

@@ -3,8 +3,6 @@
 A fork becomes a child of the nursery's parent, like any process that the parent starts: the parent is for that moment
 the one that gets orphans (PR_SET_CHILD_SUBREAPER, prctl(2)), and the process between it and the fork ends.  So the
 parent waits for it, and is what its death signal watches.  A fork may have a nursery of its own, for what it starts.
-
-It runs in the router's environment, too, and needs attrs and Twisted alone.
 """
 
 from __future__ import annotations
@@ -51,15 +49,13 @@ class Nursery:
 
     _socket: socket.socket
     _environment: Mapping[str, str]
-    #: Variables of the interpreter that a fork can have other values of.
-    _heeded: Sequence[str] = _HEEDED
     _lock: Lock = Factory(Lock)
     #: Of requests.
     _numbers: Iterator[int] = Factory(count)
 
     def suits(self, environment: Mapping[str, str]) -> bool:
         """Tell whether its interpreter is as one would be that starts in this environment."""
-        return of_interpreter(environment, self._heeded) == of_interpreter(self._environment, self._heeded)
+        return of_interpreter(environment, _HEEDED) == of_interpreter(self._environment, _HEEDED)
 
     def fork(
         self,
@@ -97,15 +93,8 @@ def _decoded(environment: Mapping[Any, Any]) -> dict[str, str]:
     return {os.fsdecode(name): os.fsdecode(value) for name, value in environment.items()}
 
 
-def fork_by_twisted(
-    nursery: Callable[[], Nursery],
-    can_fork: Callable[[list[str]], bool],
-    instead: Callable[[list[str]], list[str]] = list,
-) -> None:
-    """Have Twisted fork what can be forked of all that this process starts from now on.
-
-    ``instead`` says what to start in place of a command that can not.
-    """
+def fork_by_twisted(nursery: Callable[[], Nursery], can_fork: Callable[[list[str]], bool]) -> None:
+    """Have Twisted fork what can be forked of all that this process starts from now on."""
     from twisted.internet.process import Process
 
     start = Process._fork
@@ -120,7 +109,7 @@ def fork_by_twisted(
             self.pid = nursery().fork(words, directory, given, more["fdmap"], session=False)
             self.status = -1
         else:
-            start(self, path, uid, gid, executable, instead(words), environment, **more)
+            start(self, path, uid, gid, executable, args, environment, **more)
 
     Process._fork = fork
 
@@ -171,10 +160,10 @@ def serve(end: socket.socket) -> Request | None:
             os.close(file)
 
 
-def nursery_of_this(be: Callable[[Request], None], *heeded: str) -> Nursery | None:
+def nursery_of_this(be: Callable[[Request], None]) -> Nursery | None:
     """Return a nursery that is a fork of this process, for what it starts; it ends before this process.
 
-    None is for its forks, in which ``be`` has done what there was to do, and heeded these variables of the interpreter.
+    None is for its forks, in which ``be`` has done what there was to do.
     """
     here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     nursery = os.fork()
@@ -191,7 +180,7 @@ def nursery_of_this(be: Callable[[Request], None], *heeded: str) -> Nursery | No
         return None
     there.close()
     atexit.register(_end, nursery)
-    return Nursery(here, dict(os.environ), (*_HEEDED, *heeded))
+    return Nursery(here, dict(os.environ))
 
 
 def _end(nursery: int) -> None:

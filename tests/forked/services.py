@@ -10,10 +10,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from forked.modules import module_command
 from forked.nursery import Request, fork_by_twisted, nursery_of_this, serve, show
 
-__all__ = ["can_fork", "run", "with_nursery"]
+__all__ = ["can_fork", "run"]
 
 #: How a service of a farm starts (`icefarm.farm.processes.child.child_command`), a service alone, and a farm.
 _CHILD = [sys.executable, "-m", "icefarm.farm.processes.child"]
@@ -33,19 +32,6 @@ def _of_child(words: list[str]) -> list[str]:
 
 def _twistd(words: Sequence[str]) -> bool:
     return words[0] == _TWISTD and any(word in words for word in ("icefarm-control", "icefarm-worker"))
-
-
-def with_nursery(words: list[str]) -> list[str]:
-    """Return what to start in place of this: a router that has a nursery for its second process."""
-    inner = _of_child(words)
-    if Path(inner[0]).name != "crossbar" or inner[1:2] != ["start"]:
-        return words
-    with open(inner[0], "rb") as file:
-        first, interpreter = file.read(2), os.fsdecode(file.readline().strip())
-    if first != b"#!" or not Path(interpreter).name.startswith("python"):
-        # Of a path with a space, or one that is too long.
-        return words
-    return [*words[: len(words) - len(inner)], *module_command("router", *inner, python=interpreter)]
 
 
 class _Begins(BaseException):
@@ -77,7 +63,7 @@ def _be_farm(words: list[str]) -> None:
     if own is None:
         return
     show(words)
-    fork_by_twisted(lambda: own, can_fork, with_nursery)
+    fork_by_twisted(lambda: own, can_fork)
     from icefarm.cli import main
 
     sys.argv[:] = ["icefarm", *words[len(_UP) - 1 :]]

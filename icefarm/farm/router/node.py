@@ -6,18 +6,21 @@ import os
 import re
 import signal
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from icefarm.farm.paths import DataDirectory, write_private
 from icefarm.farm.processes.process import Program
 from icefarm.farm.router import turn
-from icefarm.farm.router.config import RouterConfig, configuration_text
+from icefarm.farm.router.config import INSIDE, RouterConfig, configuration_text
 from icefarm.farm.router.turn import STANDS_BY
 
-__all__ = ["STANDS_BY_OR_SERVES", "router_program"]
+__all__ = ["STANDS_BY_OR_SERVES", "STAND_INS", "START", "router_command", "router_program"]
 
 #: Take the place of what a router need not import: less than half of its start is left.
 STAND_INS = Path(__file__).parent / "stand_ins"
+#: Runs it so that its second process starts at once.
+START = INSIDE / "icefarm_start.py"
 #: Crossbar.io writes this once all of its configuration runs: every role and transport.
 _READY = re.compile(r"NODE_BOOT_COMPLETE")
 #: The same, or that it has started and waits for its turn to listen.
@@ -52,7 +55,7 @@ def router_program(
     return Program(
         name=label,
         command=(
-            crossbar, "start", "--cbdir", str(home), "--config", str(file),
+            *router_command(crossbar), "start", "--cbdir", str(home), "--config", str(file),
             "--color", "false", "--logformat", "syslogd", "--loglevel", "info",
         ),
         directory=home,
@@ -64,6 +67,16 @@ def router_program(
         as_json=as_json,
         stop_signal=signal.SIGTERM,
     )  # fmt: skip
+
+
+def router_command(crossbar: str) -> tuple[str, ...]:
+    """Return how to run the program so that it starts in half the time, if it is a script of Python's."""
+    with suppress(OSError), open(crossbar, "rb") as file:
+        first, interpreter = file.read(2), os.fsdecode(file.readline().strip())
+        # A path with a space, or one that is too long, has another first line.
+        if first == b"#!" and Path(interpreter).name.startswith("python"):
+            return interpreter, str(START), crossbar
+    return (crossbar,)
 
 
 def _additions(home: Path) -> Path:

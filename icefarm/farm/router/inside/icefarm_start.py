@@ -1,0 +1,209 @@
+"""Starts Crossbar.io's program in half the time: its second process is a fork of the first one.
+
+A node is two processes, a controller and a router.  Each of them imports the same in a second and more, one after the
+other, since the controller starts the router late::
+
+    import what both need --> fork --> controller: goes on as Crossbar.io's program --> starts the router
+                                |                                                          |
+                                +----> waits -------- command, directory, environment, ----+
+                                                      descriptors --> is the router
+
+What always holds:
+
+- The fork is the controller's own child, so the controller waits for it as for any process that it starts.
+- It ends with the controller: nobody else has the other end of its socket.
+- Both processes have a reactor of their own: what is imported before the fork imports none.
+- A start that it cannot serve, the second one or one with another interpreter's environment, is a process as usual.
+
+It runs in the router's environment, without icefarm: ``python icefarm_start.py CROSSBAR ARGUMENT...``.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import io
+import marshal
+import os
+import runpy
+import socket
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from fcntl import F_DUPFD_CLOEXEC, fcntl
+from types import ModuleType
+from typing import Any
+
+__all__ = ["SECOND", "Fork", "main"]
+
+#: How the controller starts the router, after the interpreter.
+SECOND = ["-u", "-m", "crossbar.worker.main"]
+#: What both import, most of it only once they have begun: modules that import the reactor stop there.
+IMPORTED = (
+    "crossbar.node.main",
+    "crossbar.personality",
+    "crossbar.worker.router",
+    "autobahn.twisted.component",
+    "cfxdb",
+    "treq",
+    "txtorcon",
+    "zlmdb",
+    "twisted.web.proxy",
+    "twisted.web.static",
+    "twisted.web.wsgi",
+    "werkzeug.routing",
+)
+_REACTOR = "twisted.internet.reactor"
+#: Another personality of Crossbar.io, with clients of HTTP, Docker and blockchains: a realm's manager of links imports
+#: it for the name of a type alone, which it gives to an annotation.
+_EDGE, _OF_EDGE = "crossbar.edge.worker.router", "ExtRouterRealm"
+#: What only a new interpreter takes from its environment; PYTHONPATH is taken over.
+_OF_INTERPRETERS = ("PYTHON", "LC_", "LANG", "LD_", "MALLOC_", "GLIBC_")
+#: Bytes of a request; the environment and the router's options are most of it.
+_MOST = 200_000
+
+
+def main() -> None:
+    """Be Crossbar.io's program, which is the first argument."""
+    del sys.argv[0]
+    if sys.path[0] == os.path.dirname(os.path.abspath(__file__)):
+        # It is not that program's.
+        del sys.path[0]
+    import_most()
+    fork = Fork.made()
+    if fork is not None:
+        fork.replace_first_start()
+        runpy.run_path(sys.argv[0], run_name="__main__")
+
+
+def import_most() -> None:
+    """Import what takes no reactor."""
+    edge = sys.modules[_EDGE] = ModuleType(_EDGE)
+    setattr(edge, _OF_EDGE, object)
+    sys.modules[_REACTOR] = None  # type: ignore[assignment]
+    for module in IMPORTED:
+        with suppress(ImportError):
+            importlib.import_module(module)
+    del sys.modules[_REACTOR]
+    # Its plugins are looked for again, in the directories that the node's configuration names.
+    sys.modules.pop("twisted.plugins", None)
+    gc.collect()
+    gc.freeze()
+
+
+class Fork:
+    """The process that will be the router, as the controller has it."""
+
+    def __init__(self, pid: int, end: socket.socket) -> None:
+        self.pid = pid
+        self._end: socket.socket | None = end
+        self._environment = of_interpreter(os.environ)
+
+    @classmethod
+    def made(cls) -> Fork | None:
+        """Fork this process; None is for the fork, once it has ended as the router."""
+        here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        pid = os.fork()
+        if pid == 0:
+            here.close()
+            _serve(there)
+            return None
+        there.close()
+        return cls(pid, here)
+
+    def replace_first_start(self) -> None:
+        """Have Twisted take it where the router is to be started."""
+        from twisted.internet.process import Process
+
+        kind: Any = Process
+        start = kind._fork
+
+        def started(
+            process: Any, path: Any, uid: Any, gid: Any, executable: Any, args: Any, environment: Any, **more: Any
+        ) -> None:
+            given = _decoded(os.environ if environment is None else environment)
+            words = [os.fsdecode(word) for word in args]
+            if uid is None and gid is None and self.takes(words, given):
+                directory = os.fsdecode(path or os.getcwd())
+                if self.hand_over(words, directory, given, more["fdmap"]):
+                    process.pid, process.status = self.pid, -1
+                    return
+            start(process, path, uid, gid, executable, args, environment, **more)
+
+        kind._fork = started
+
+    def takes(self, words: Sequence[str], environment: Mapping[str, str]) -> bool:
+        """Tell whether a command is that of the router, and what it is to run in is like this process."""
+        is_router = words[0] == sys.executable and list(words[1 : 1 + len(SECOND)]) == SECOND
+        return self._end is not None and is_router and of_interpreter(environment) == self._environment
+
+    def hand_over(
+        self, words: Sequence[str], directory: str, environment: Mapping[str, str], files: Mapping[int, int]
+    ) -> bool:
+        """Make it the router; ``files`` are its descriptors, and which of this process they are.  Tells whether it is.
+
+        It has one chance: if it has ended already, the router is started as usual.
+        """
+        end, self._end = self._end, None
+        assert end is not None
+        given = marshal.dumps((list(words), directory, dict(environment), list(files)))
+        with end:
+            try:
+                socket.send_fds(end, [given], list(files.values()))
+            except OSError:
+                os.waitpid(self.pid, os.WNOHANG)
+                return False
+        return True
+
+
+def of_interpreter(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return what an interpreter takes from this environment at its start, and cannot take later."""
+    return {
+        key: value
+        for key, value in environment.items()
+        if key.startswith(_OF_INTERPRETERS) and key not in ("PYTHONPATH", "PYTHONUNBUFFERED")
+    }
+
+
+def _decoded(environment: Mapping[Any, Any]) -> dict[str, str]:
+    return {os.fsdecode(name): os.fsdecode(value) for name, value in environment.items()}
+
+
+def _serve(end: socket.socket) -> None:
+    """In the fork: wait for what it is to be, and be that to the end; return if it is to be nothing."""
+    with end:
+        data, files, _, _ = socket.recv_fds(end, _MOST, 16)
+    if not data:
+        return
+    words, directory, environment, numbers = marshal.loads(data)
+    _take_files(dict(zip(numbers, files, strict=True)))
+    os.chdir(directory)
+    # What is the same stays where it is: the place of the process's title is found by that.
+    for name in set(os.environ).difference(environment):
+        del os.environ[name]
+    os.environ.update({name: value for name, value in environment.items() if os.environ.get(name) != value})
+    added = [each for each in environment.get("PYTHONPATH", "").split(os.pathsep) if each]
+    sys.path[:] = [os.getcwd(), *dict.fromkeys([*added, *sys.path])]
+    sys.argv[:] = words[len(SECOND) :]
+    runpy.run_module(SECOND[-1], run_name="__main__", alter_sys=True)
+
+
+def _take_files(files: Mapping[int, int]) -> None:
+    """Have these descriptors under their numbers, no others, and the three streams as ``python -u`` opens them."""
+    apart = [fcntl(file, F_DUPFD_CLOEXEC, max(files, default=0) + 1) for file in files.values()]
+    for number, file in zip(files, apart, strict=True):
+        os.dup2(file, number)
+    for file in {int(name) for name in os.listdir("/proc/self/fd")}.difference(files):
+        with suppress(OSError):
+            # The directory itself is closed already.
+            os.close(file)
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        here = getattr(sys, f"__{name}__")
+        raw = open(number, "wb" if number else "rb", 0 if number else -1, closefd=False)  # noqa: SIM115
+        stream = io.TextIOWrapper(raw, here.encoding, here.errors, "\n", write_through=bool(number))
+        setattr(sys, name, stream)
+        setattr(sys, f"__{name}__", stream)
+
+
+if __name__ == "__main__":
+    main()
