@@ -145,18 +145,18 @@ setup(
     include_package_data=False,
     # `man icefarm`: man-db looks in share/man beside the directory of the programs.
     data_files=[("share/man/man1", [write_man_page()])],
-    # icefarm/schema is a link to schema/, which is at the top, where users look for it.
-    # icefarm/requirements is one to requirements/, of which `icefarm router install` takes two files; icefarm/circuits
-    # is one to the example circuits, which `icefarm demo` evaluates.
+    # icefarm/data/schema is a link to schema/, which is at the top, where users look for it.
+    # icefarm/data/requirements is one to requirements/, of which `icefarm router install` takes two files;
+    # icefarm/data/circuits is one to the example circuits, which `icefarm demo` evaluates.
     package_data={
         "icefarm": [
             "py.typed",
-            "schema/V*.sql",
-            "requirements/build.txt",
-            "requirements/router.txt",
-            "circuits/*.bin",
-            "circuits/references/*.bin",
-            "circuits/frequencies.txt",
+            "data/schema/V*.sql",
+            "data/requirements/build.txt",
+            "data/requirements/router.txt",
+            "data/circuits/*.bin",
+            "data/circuits/references/*.bin",
+            "data/circuits/frequencies.txt",
         ],
         "icefarm.dashboard": ["static/**"],
         # A link to deploy/systemd, from where `icefarm host install` takes the worker's unit.

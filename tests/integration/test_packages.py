@@ -66,11 +66,11 @@ def test_a_wheel_without_boards_is_for_any_machine_and_has_all_else(sources: Pat
     names = _names(wheel)
     assert BOARDS not in names
     assert {
-        "icefarm/circuits/frequencies.txt",
-        "icefarm/circuits/square_2khz.bin",
-        "icefarm/requirements/build.txt",
-        "icefarm/requirements/router.txt",
-        "icefarm/schema/V1__workers_devices_reservations.sql",
+        "icefarm/data/circuits/frequencies.txt",
+        "icefarm/data/circuits/square_2khz.bin",
+        "icefarm/data/requirements/build.txt",
+        "icefarm/data/requirements/router.txt",
+        "icefarm/data/schema/V1__workers_devices_reservations.sql",
         "icefarm/py.typed",
         "twisted/plugins/icefarm_plugin.py",
     } <= names

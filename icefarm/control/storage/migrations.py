@@ -55,7 +55,7 @@ def steps(directory: Path | None = None) -> list[Step]:
     Raises `SchemaMismatch` if there are none, or two with the same number.
     """
     found: dict[int, Step] = {}
-    for entry in (directory or Path(str(files("icefarm") / "schema"))).iterdir():
+    for entry in (directory or Path(str(files("icefarm") / "data" / "schema"))).iterdir():
         match = _FILE.fullmatch(entry.name)
         if match is None:
             continue

@@ -16,7 +16,7 @@ from icefarm.farm.errors import CannotStart
 __all__ = ["LOCKED", "RouterNotInstalled", "install_locked", "install_router", "router_directory", "router_program_in"]
 
 #: The lock files that are part of icefarm.
-LOCKED = Path(__file__).resolve().parents[2] / "requirements"
+LOCKED = Path(__file__).resolve().parents[2] / "data" / "requirements"
 #: Seconds for pip.
 LIMIT = 1200.0
 

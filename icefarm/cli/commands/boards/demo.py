@@ -33,7 +33,7 @@ TOLERANCE, EDGE = 1e-3, 2
 STOP_LIMIT = 60.0
 
 #: The example circuits, which are part of icefarm.
-CIRCUITS = Path(__file__).resolve().parents[3] / "circuits"
+CIRCUITS = Path(__file__).resolve().parents[3] / "data" / "circuits"
 ROW = "{:<16} {:<17} {:<10} {:>8} {:>9} {:>8}  {:<18} {:>7}  {:<10}"
 HEADS = ("circuit", "board", "worker", "pulses", "window", "load", "firmware", "attempt", "bitstream")
 

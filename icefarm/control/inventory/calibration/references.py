@@ -55,4 +55,4 @@ def circuits_for(*, virtual: bool) -> list[ReferenceCircuit]:
 
 @cache
 def _bitstream(name: str) -> bytes:
-    return (files("icefarm") / "circuits" / "references" / f"{name}.bin").read_bytes()
+    return (files("icefarm") / "data" / "circuits" / "references" / f"{name}.bin").read_bytes()
