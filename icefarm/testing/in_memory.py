@@ -32,7 +32,6 @@ from icefarm.testing.processes.exit_watcher import ThreadedProcesses
 from icefarm.virtual.usb_bus import VirtualBus, VirtualBusOptions
 from icefarm.worker.board.hardware import SerialHardware
 from icefarm.worker.control_link.link import WorkerIdentity
-from icefarm.worker.flash.flasher import Loading
 from icefarm.worker.sources import VirtualBoards
 
 __all__ = ["FarmInMemory"]
@@ -93,7 +92,7 @@ class FarmInMemory:
         )
         self._worker = self._process.worker(
             WorkerIdentity("in-memory", "in-memory", "in-memory", __version__),
-            SerialHardware(reactor, Loading(reactor)),
+            SerialHardware(reactor),
             load_kinds([*BUILTIN, *kinds], Logger(namespace="icefarm.testing")),
             self._source,
             failed=self._failed,

@@ -37,7 +37,6 @@ from icefarm.worker.archive.spool import FileSpool, MemorySpool, Spool
 from icefarm.worker.board.hardware import SerialHardware
 from icefarm.worker.control_link.alive import AliveFile
 from icefarm.worker.control_link.link import WorkerIdentity
-from icefarm.worker.flash.flasher import Loading
 from icefarm.worker.flash.hub_power import HubPower
 from icefarm.worker.flash.images import NoImage, images_directory, images_in
 from icefarm.worker.flash.picotool import Picotool
@@ -201,14 +200,14 @@ def _sources(options: Options, reactor: Any) -> list[Source]:
     return sources
 
 
-def _loading(reactor: Any) -> Loading:
-    program = find("picotool")
-    return Loading(reactor, None if program is None else Picotool(reactor, program))
-
-
-def _hub_power(options: Options, reactor: Any) -> HubPower | None:
-    program = find("uhubctl") if options["power-cycle"] == "auto" and not options["no-usb"] else None
-    return None if program is None else HubPower(reactor, program)
+def _hardware(options: Options, reactor: Any) -> SerialHardware:
+    picotool = find("picotool")
+    uhubctl = find("uhubctl") if options["power-cycle"] == "auto" and not options["no-usb"] else None
+    return SerialHardware(
+        reactor,
+        None if picotool is None else Picotool(reactor, picotool),
+        power=None if uhubctl is None else HubPower(reactor, uhubctl),
+    )
 
 
 def _spool(options: Options, log: Logger) -> Spool:
@@ -280,7 +279,7 @@ def _service(options: Options) -> Worker:
     return Worker(
         identity,
         reactor,
-        SerialHardware(reactor, _loading(reactor), _hub_power(options, reactor)),
+        _hardware(options, reactor),
         load_kinds(BUILTIN, log),
         _sources(options, reactor),
         lambda joined, refused: Link(

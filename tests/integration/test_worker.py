@@ -41,7 +41,7 @@ from icefarm.wamp.link import Link
 from icefarm.worker.board.hardware import SerialHardware
 from icefarm.worker.control_link.link import WorkerIdentity
 from icefarm.worker.flash.errors import FlashFailed
-from icefarm.worker.flash.flasher import Loading, write_drive
+from icefarm.worker.flash.flasher import write_drive
 from icefarm.worker.service import Worker
 from icefarm.worker.sources import RealBoards, VirtualBoards
 
@@ -105,7 +105,7 @@ async def rig(boards: int = 1, speed: str = "instant", **options: Any) -> AsyncI
     source = VirtualBoards(reactor, VirtualBusOptions(boards=boards, seed="test", speed=speed, **given))
     failures: list[Failure] = []
     worker = MemoryProcess(router, reactor).worker(
-        WorkerIdentity("w1", "i", "host", "1.0"), SerialHardware(reactor, Loading(reactor)),
+        WorkerIdentity("w1", "i", "host", "1.0"), SerialHardware(reactor),
         Kinds.of(PulseCount), source, failed=failures.append, left=lambda: None,
     )  # fmt: skip
     worker.startService()

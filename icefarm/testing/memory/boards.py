@@ -313,8 +313,8 @@ class MemoryHardware(Hardware):
         board.port = _Port(board, protocol)
         protocol.makeConnection(board.port)
 
-    def start_loader(self, path: str, serial: str, has_left: Callable[[], bool]) -> Deferred[None]:  # noqa: ARG002
-        board = next((board for board in self.boards if board.tty_path == path and board.plugged), None)
+    def start_loader(self, port: str, serial: str, has_left: Callable[[], bool]) -> Deferred[None]:  # noqa: ARG002
+        board = next((board for board in self.boards if board.tty_path == port and board.plugged), None)
         if board is None:
             return fail(FlashFailed("could not be touched"))
         assert board.port is None, "a port is touched while it is open"
@@ -322,13 +322,13 @@ class MemoryHardware(Hardware):
             board.clock.callLater(0.1, self._load, board)
         return succeed(None)
 
-    def write(self, path: str, blocks: bytes, serial: str) -> Deferred[None]:  # noqa: ARG002
-        board = next((board for board in self.boards if board.drive_path == path and board.drive), None)
+    def write(self, drive: str, blocks: bytes, serial: str) -> Deferred[None]:  # noqa: ARG002
+        board = next((board for board in self.boards if board.drive_path == drive and board.drive), None)
         if board is None:
             return fail(FlashFailed("there is no such drive"))
         if self.patient:
-            self.writing[path] = Deferred()
-            return self.writing[path]
+            self.writing[drive] = Deferred()
+            return self.writing[drive]
         board.flashed += 1
         board.faults.discard("old_protocol")
         board.runs = blocks.rstrip(b"\0").decode()

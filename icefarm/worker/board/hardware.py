@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any, Protocol
 
-from attrs import frozen
+from attrs import define, field
 from serial import SerialException
 from twisted.internet.abstract import FileDescriptor
 from twisted.internet.error import ConnectionDone
@@ -30,13 +30,13 @@ class Hardware(Protocol):
     def open(self, path: str, protocol: Any) -> None:
         """Open a serial port for a protocol.  Raises OSError."""
 
-    def start_loader(self, path: str, serial: str, has_left: Callable[[], bool]) -> Awaitable[None]:
+    def start_loader(self, port: str, serial: str, has_left: Callable[[], bool]) -> Awaitable[None]:
         """Ask the board at a port, which is not open, to start its boot loader.
 
         ``has_left`` tells whether the port is gone.  Fails with `FlashFailed`.
         """
 
-    def write(self, path: str, blocks: bytes, serial: str) -> Awaitable[None]:
+    def write(self, drive: str, blocks: bytes, serial: str) -> Awaitable[None]:
         """Write UF2 blocks to the board with a boot drive.  Fails with `FlashFailed`."""
 
     @property
@@ -80,23 +80,15 @@ class _OpenPort(SerialPort):
         self.protocol.connectionLost(reason)
 
 
-@frozen
-class SerialHardware(Hardware):
-    """Twisted's serial ports, on a reactor."""
+@define(eq=False)
+class SerialHardware(Loading, Hardware):
+    """Real and virtual boards: Twisted's serial ports, drives that are written in all ways of `Loading`, hub ports."""
 
-    _reactor: Any
-    _loading: Loading
     #: None: never touch the power of hub ports.
-    _power: HubPower | None = None
+    _power: HubPower | None = field(default=None, kw_only=True)
 
     def open(self, path: str, protocol: Any) -> None:
         _OpenPort(protocol, path, self._reactor, baudrate=BAUD)
-
-    def start_loader(self, path: str, serial: str, has_left: Callable[[], bool]) -> Awaitable[None]:
-        return self._loading.start_loader(path, serial, has_left)
-
-    def write(self, path: str, blocks: bytes, serial: str) -> Awaitable[None]:
-        return self._loading.write(path, blocks, serial)
 
     @property
     def switches_power(self) -> bool:
