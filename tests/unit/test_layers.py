@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import configparser
+import re
 import tomllib
 from fnmatch import fnmatch
 from pathlib import Path
@@ -53,6 +54,14 @@ def test_pure_modules_are_typed_strictly() -> None:
 def test_every_module_says_what_it_does() -> None:
     silent = [name for name, path in _modules().items() if not ast.get_docstring(ast.parse(path.read_text("utf-8")))]
     assert silent == []
+
+
+def test_the_page_about_the_architecture_names_what_is_at_the_top() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    table = page.partition("## The top of icefarm\n")[2].partition("\n\nThey stay")[0].partition("|---|---|\n")[2]
+    named = [name for line in table.splitlines() for name in re.findall(r"`(\w+)`", line.split("|")[2])]
+    there = {path.stem for path in (ROOT / "icefarm").iterdir() if path.is_dir() or path.suffix == ".py"}
+    assert sorted(named) == sorted(name for name in there if not name.startswith("_"))
 
 
 def test_no_two_classes_share_a_name() -> None:
