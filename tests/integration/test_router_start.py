@@ -6,6 +6,7 @@ import os
 import select
 import subprocess
 import sys
+import venv
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,8 @@ from twisted.internet.protocol import ProcessProtocol
 if "kill" in sys.argv:
     mine, = (int(pid) for pid in open(f"/proc/self/task/{os.getpid()}/children").read().split())
     os.kill(mine, signal.SIGKILL)
+    # Wait for its end, and leave it to be waited for.
+    os.waitid(os.P_PID, mine, os.WEXITED | os.WNOWAIT)
 
 class Second(ProcessProtocol):
     def __init__(self, left):
@@ -122,9 +125,23 @@ def test_the_fork_ends_with_the_process_that_has_it(program: Path) -> None:
             os.close(fork)
 
 
-def test_what_is_no_script_of_python_is_run_as_it_is(tmp_path: Path) -> None:
+def test_its_interpreter_may_be_in_a_directory_with_a_space(program: Path, tmp_path: Path) -> None:
+    directory = tmp_path / "with a space" / "bin"
+    venv.create(directory.parent, symlinks=True)
+    # What pip writes, since a first line cannot name it.
+    text = f"#!/bin/sh\n'''exec' \"{directory}/python\" \"$0\" \"$@\"\n' '''\nimport sys\nprint(sys.executable)\n"
+    program.write_text(text)
+    program.chmod(0o700)
+    command = router_command(str(program))
+    assert command == (f"{directory}/python", str(START), str(program))
+    done = subprocess.run([program], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.strip() == command[0]
+
+
+@pytest.mark.parametrize("text", ["#!/bin/sh\n", "#!/bin/sh\n'''exec' \"/bin/python\n", "#!/bin/sh\n'''exec' \n", ""])
+def test_what_is_no_script_of_python_is_run_as_it_is(tmp_path: Path, text: str) -> None:
     script = tmp_path / "crossbar"
-    script.write_text("#!/bin/sh\n")
+    script.write_text(text)
     assert router_command(str(script)) == (str(script),)
     assert router_command(str(tmp_path / "missing")) == (str(tmp_path / "missing"),)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import signal
 from collections.abc import Mapping
 from contextlib import suppress
@@ -21,6 +22,8 @@ __all__ = ["STANDS_BY_OR_SERVES", "STAND_INS", "START", "router_command", "route
 STAND_INS = Path(__file__).parent / "stand_ins"
 #: Runs it so that its second process starts at once.
 START = INSIDE / "icefarm_start.py"
+#: Bytes of a line of a script that are read.
+_LINE = 8192
 #: Crossbar.io writes this once all of its configuration runs: every role and transport.
 _READY = re.compile(r"NODE_BOOT_COMPLETE")
 #: The same, or that it has started and waits for its turn to listen.
@@ -71,12 +74,25 @@ def router_program(
 
 def router_command(crossbar: str) -> tuple[str, ...]:
     """Return how to run the program so that it starts in half the time, if it is a script of Python's."""
-    with suppress(OSError), open(crossbar, "rb") as file:
-        first, interpreter = file.read(2), os.fsdecode(file.readline().strip())
-        # A path with a space, or one that is too long, has another first line.
-        if first == b"#!" and Path(interpreter).name.startswith("python"):
-            return interpreter, str(START), crossbar
+    interpreter = _interpreter(crossbar)
+    if Path(interpreter).name.startswith("python"):
+        return interpreter, str(START), crossbar
     return (crossbar,)
+
+
+def _interpreter(script: str) -> str:
+    """Return what runs a script, as its first lines say; an empty text if they don't.
+
+    A first line cannot name a path with a space, or a long one.  There pip writes ``#!/bin/sh`` and
+    ``'''exec' "/a path/python" "$0" "$@"``, which is a text to Python.
+    """
+    with suppress(OSError, ValueError), open(script, "rb") as file:
+        first, second = (os.fsdecode(file.readline(_LINE)).strip() for _ in range(2))
+        if first == "#!/bin/sh" and second.startswith("'''exec' "):
+            return shlex.split(second.removeprefix("'''exec' "))[0]
+        if first.startswith("#!"):
+            return first.removeprefix("#!").strip()
+    return ""
 
 
 def _additions(home: Path) -> Path:
