@@ -112,7 +112,7 @@ def test_a_run_that_is_interrupted_as_it_is_handed_over_is_stopped(
 
         def interrupted(function: Any, *args: Any, **kwargs: Any) -> Any:
             following = begin(function, *args, **kwargs)
-            if function.__name__ == "_begin":
+            if function.__qualname__ == "PlannedRun.begin":
                 handed_over.append("run")
                 raise KeyboardInterrupt
             return following
