@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 import random as random_module
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
-from functools import partial
+from datetime import date
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -66,6 +66,8 @@ ASK_LIMIT = 60.0
 EVALUATION_LIMIT = 150.0
 #: The same on a board that others share: its turn may come late, and nobody knows how long theirs take.
 SHARED_LIMIT = 3600.0
+#: Seconds of a day, and the day on which time began, as `datetime.date` counts it.
+DAY, _EPOCH = 86400, date(1970, 1, 1).toordinal()
 
 
 @define(eq=False)
@@ -323,19 +325,12 @@ class ClientSession(FarmQuestions, OperatorOrders):
         records = [self.boards.leases.by_serial[serial].record for serial in serials]
         if not records:
             return None
-        report = RunReport(
-            number=uuid4().hex,
-            kind=records[0].kind,
-            boards={record.serial: record.id for record in records},
-            experiment=plan.experiment or self.experiment,
-            options=dict(records[0].options),
-            evaluation_options=dict(plan.options),
-            placement=dict(plan.placement),
-            labels=dict(plan.labels),
-            version=__version__,
-        )
-        keeper = CircuitKeeper(self.call, report.number) if plan.keep_circuits else None
-        return RunNotes(self._run_reporter, report, keeper)
+        # What belongs to the caller, who may change it before it is sent.
+        given = {"evaluation_options": dict(plan.options), "labels": dict(plan.labels)}
+        experiment = plan.experiment or self.experiment
+        number = os.urandom(16).hex()
+        keeper = CircuitKeeper(self.call, number) if plan.keep_circuits else None
+        return RunNotes(self._run_reporter, number, partial(_report, plan, records, experiment, given), keeper)
 
     def _note(self, plan: RunPlan) -> dict[str, Any]:
         """Return what the archive is to note of each evaluation of a plan.
@@ -344,8 +339,8 @@ class ClientSession(FarmQuestions, OperatorOrders):
         """
         if not plan.archive:
             return {"archive": False}
-        today = datetime.fromtimestamp(self.clock.seconds(), UTC).date()
-        named = {"experiment": plan.experiment or self.experiment or default_experiment(self.name, today)}
+        experiment = plan.experiment or self.experiment or _experiment_of(self.name, int(self.clock.seconds() // DAY))
+        named = {"experiment": experiment}
         return {**named, "labels": dict(plan.labels)} if plan.labels else named
 
 
@@ -374,8 +369,8 @@ class PlannedRun:
         with ``needs_boards``, of why it has none, if so.
         """
         self._run = run = self._session.run(self._plan, self._reservations)
-        if needs_boards and run.opening.deserted is not None:
-            return run.opening
+        if needs_boards and not run.had_boards:
+            return run.standing()
         return await run.begin(list(items), ends)
 
     def feed(self, items: Iterable[Item]) -> None:
@@ -406,6 +401,32 @@ def _given(arguments: list[Any]) -> list[Any]:
     while arguments and arguments[-1] is None:
         arguments = arguments[:-1]
     return arguments
+
+
+@lru_cache(maxsize=16)
+def _experiment_of(name: str, day: int) -> str:
+    """Return the experiment of a client's evaluations that name none, on a day since the epoch."""
+    return default_experiment(name, date.fromordinal(_EPOCH + day))
+
+
+def _report(
+    plan: RunPlan,
+    records: Sequence[ReservationRecord],
+    experiment: str | None,
+    given: Mapping[str, Any],
+    number: str,
+) -> RunReport:
+    """Return the report of a run that has begun."""
+    return RunReport(
+        number=number,
+        kind=records[0].kind,
+        boards={record.serial: record.id for record in records},
+        experiment=experiment,
+        options=dict(records[0].options),
+        placement=dict(plan.placement),
+        version=__version__,
+        **given,
+    )
 
 
 def _limit(plan: RunPlan, reservations: Mapping[str, ReservationRecord]) -> float:

@@ -108,7 +108,7 @@ def evaluated(archive: Archive, boards: Boards, given: list[Item], fan_out: int 
         clock, boards, ["A", "B"], RunPlan(["A", "B"], fan_out=fan_out), 10.0, {}, resumption(archive, fan_out)
     )  # type: ignore[arg-type]
     results: list[Any] = []
-    left, batch = list(given), run.opening
+    left, batch = list(given), run.standing()
     while not batch.done:
         now, left = left[: batch.wanted], left[batch.wanted :]
         run.feed(now, last=not left)

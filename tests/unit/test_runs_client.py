@@ -197,6 +197,16 @@ def test_what_icefarm_evaluate_measured_is_a_run(farm: FarmInMemory) -> None:
     assert (manifest["placement"], manifest["results"]["count"]) == ({"placement": "each"}, 6)
 
 
+def test_what_the_caller_changes_later_does_not_change_a_run(farm: FarmInMemory) -> None:
+    labels, options = {"n": 1}, {"repeats": 2}
+    with farm.client(name="ada") as client, client.reserve(1, window=0.01) as boards:
+        for _ in boards.evaluate(CIRCUITS, experiment="changed", labels=labels, options=options):
+            labels["n"] = options["repeats"] = 3
+        (record,) = closed_runs(client, "changed")
+        manifest = client.archived_run(record.id).manifest
+    assert (record.labels, manifest["evaluation_options"]) == ({"n": 1}, {"repeats": 2})
+
+
 # ------------------------------------------------------------------------------------------------- what is told
 
 
@@ -224,7 +234,7 @@ class Control:
         self.kept += numbers
 
     def run(self, number: int) -> RunNotes:
-        return RunNotes(self.reporter, RunReport(f"{number:032x}", "pulsecount", {"A": "r"}))
+        return RunNotes(self.reporter, f"{number:032x}", lambda number: RunReport(number, "pulsecount", {"A": "r"}))
 
 
 def task(index: int | None, pinned: str | None = None) -> Task:

@@ -348,6 +348,6 @@ class BoardCalls:
 
 def _measurement(answer: Any, serial: str) -> Measurement:
     """Check an answer that arrived; fields that a newer farm adds are left out.  Raises `InvalidArgument`."""
-    if isinstance(answer, dict):
+    if isinstance(answer, dict) and not answer.keys() <= _FIELDS:
         answer = {name: value for name, value in answer.items() if name in _FIELDS}
     return from_wire(answer, Measurement, f"the answer of board {serial}")

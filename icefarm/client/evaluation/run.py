@@ -93,8 +93,6 @@ class EvaluationRun:
     #: The look-up in the archive that is in progress, and why one failed.
     _looking: Deferred[None] | None = field(init=False, default=None)
     _trouble: IcefarmError | None = field(init=False, default=None)
-    #: What it takes before any item.
-    opening: ResultBatch = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         plan, away = self._plan, self._boards.follow(self)
@@ -104,7 +102,6 @@ class EvaluationRun:
             dispatch.board_away(serial)
         for serial in self._boards.retiring:
             dispatch.retire(serial)
-        self.opening = self.standing()
 
     def standing(self) -> ResultBatch:
         """Return what it takes now, before any result, as a batch."""
@@ -113,6 +110,11 @@ class EvaluationRun:
 
     def _wanted(self, work_left: WorkLeft) -> int:
         return work_left.wanted if self._resumption is None else self._resumption.wanted(work_left.wanted)
+
+    @property
+    def had_boards(self) -> bool:
+        """Whether it had a board when it began."""
+        return bool(self._serials)
 
     @property
     def boards(self) -> list[str]:
@@ -422,7 +424,7 @@ async def results_of(run: EvaluationRun, items: Iterable[Item]) -> AsyncIterator
     Raises `ReservationEnded` if no board is left and there are still items.
     """
     source: Iterator[Item] = iter(items)
-    batch = run.opening
+    batch = run.standing()
     try:
         while True:
             for result in batch.results:

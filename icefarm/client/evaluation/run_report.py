@@ -53,8 +53,8 @@ class RunReporter:
 
     clock: Clock
     link: ReportLink
-    #: The latest report of each run that is still to be told of.
-    _waiting: dict[str, RunReport] = Factory(dict)
+    #: The runs that are still to be told of, by number.
+    _waiting: dict[str, RunNotes] = Factory(dict)
     _sending: Deferred[None] | None = None
     _timer: Any = None
     _off: bool = False
@@ -62,10 +62,10 @@ class RunReporter:
     _deaf: bool = False
     _tasks: Tasks = Factory(Tasks)
 
-    def tell(self, report: RunReport) -> None:
-        """Report a run, soon."""
+    def tell(self, run: RunNotes) -> None:
+        """Report a run, soon, as it stands then."""
         if not self._off:
-            self._waiting[report.number] = report
+            self._waiting[run.number] = run
             if self._timer is None and self._sending is None:
                 self._begin()
 
@@ -107,16 +107,15 @@ class RunReporter:
         self._tasks.start("reports of runs", self._send)
 
     async def _send(self) -> None:
-        reports = list(self._waiting.values())[:TOGETHER]
-        for report in reports:
-            del self._waiting[report.number]
+        runs = list(self._waiting.values())[:TOGETHER]
+        for run in runs:
+            del self._waiting[run.number]
         pause = GATHER
         try:
-            await self._tell(reports)
+            await self._tell([run.report() for run in runs])
             self._deaf = False
         except _PASSING as error:
-            # If a run has a later report meanwhile, that one counts.
-            self._waiting = {**{report.number: report for report in reports}, **self._waiting}
+            self._waiting = {**{run.number: run for run in runs}, **self._waiting}
             self._deaf = isinstance(error, NoSuchProcedure)
             pause = PAUSE if self._deaf else GATHER
             self._forget_oldest()
@@ -188,10 +187,12 @@ def _packed(payload: Mapping[str, Any]) -> dict[str, Any]:
 
 @define(eq=False)
 class RunNotes:
-    """What one run has to tell."""
+    """What one run has to tell.  A report is made when it is sent, and not while an evaluation waits to begin."""
 
     reporter: RunReporter
-    report: RunReport
+    number: str
+    #: Makes the report of its beginning.
+    _make: Callable[[str], RunReport]
     #: None: the farm keeps no circuits of the run.
     keeper: CircuitKeeper | None = None
     _begun: bool = False
@@ -207,13 +208,13 @@ class RunNotes:
         """Return the id of an evaluation, which says where it stands in the run."""
         if not self._begun:
             self._begun = True
-            self.reporter.tell(self.report)
+            self.reporter.tell(self)
         placement: Mapping[str, Any] | None = task.item.placement
         index = None if placement is None else placement.get("index")
         if index is None:
             index, self._unplaced = self._unplaced, self._unplaced + 1
         board = 0 if task.pinned is None else self._boards.setdefault(task.pinned, len(self._boards) + 1)
-        return evaluation_id(self.report.number, index, board)
+        return evaluation_id(self.number, index, board)
 
     def count(self, answers: Iterable[Measurement | None]) -> None:
         """Count evaluations that are answered: with a measurement, or an error."""
@@ -230,12 +231,11 @@ class RunNotes:
         self.count(answers)
         if self._begun and not self._ended:
             self._ended = True
-            self.reporter.tell(
-                evolve(
-                    self.report,
-                    ended=True,
-                    results=self._results,
-                    failures=self._failures,
-                    retried=self._retried,
-                )
-            )
+            self.reporter.tell(self)
+
+    def report(self) -> RunReport:
+        """Return what to tell the farm now."""
+        begun = self._make(self.number)
+        if not self._ended:
+            return begun
+        return evolve(begun, ended=True, results=self._results, failures=self._failures, retried=self._retried)
