@@ -20,6 +20,7 @@ except MissingPackages as error:
 from psycopg2 import ProgrammingError
 from psycopg2.extensions import parse_dsn
 
+from icefarm.concurrency.prompt.icefarm_prompt import poll_directly
 from icefarm.contract import Role
 from icefarm.control.inventory.bounds import MOST_SHARES
 from icefarm.control.scheduling.availability import SuspectRule
@@ -271,7 +272,10 @@ def _oidc(options: Options) -> OidcSettings | None:
 
 def makeService(options: Options) -> Any:
     """Return control as a service (for twistd and twist)."""
+    from twisted.internet import reactor
+
     spare_what_is_there()
+    poll_directly(reactor)
     return logged(_service(options), options)
 
 

@@ -16,6 +16,7 @@ from twisted.python import usage
 from twisted.python.failure import Failure
 
 from icefarm import __version__
+from icefarm.concurrency.prompt.icefarm_prompt import poll_directly
 from icefarm.contract import NAME_RULE, Role, normal_name, valid_name
 from icefarm.errors import NotAuthorized
 from icefarm.kinds.builtin import BUILTIN
@@ -238,7 +239,10 @@ def _raise_descriptor_limit() -> None:
 
 def makeService(options: Options) -> Any:
     """Return the worker as a service (for twistd and twist)."""
+    from twisted.internet import reactor
+
     spare_what_is_there()
+    poll_directly(reactor)
     return logged(_service(options), options)
 
 

@@ -5,15 +5,18 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from socket import socketpair
 from typing import Any
 
 import pytest
 from attrs import Factory, define
 from twisted.internet.abstract import FileDescriptor
+from twisted.internet.epollreactor import EPollReactor
 from twisted.internet.error import ConnectionLost
+from twisted.logger import capturedLogs
 
 from icefarm.concurrency.prompt import icefarm_prompt
-from icefarm.concurrency.prompt.icefarm_prompt import APART, rest_of, send_string
+from icefarm.concurrency.prompt.icefarm_prompt import APART, poll, poll_directly, rest_of, send_string
 from icefarm.farm.router import inside
 
 
@@ -158,3 +161,83 @@ def test_a_connection_over_tcp_never_waits_for_an_acknowledgement_to_send(import
     script = f"import sys\nsys.path += {[*map(str, places)]!r}\n" + OPENED.format(imports=imports, factory=factory)
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
     assert done.stdout.split() == ["False", "True"], done.stderr
+
+
+class Selectable:
+    """Has something to say."""
+
+    def __init__(self, fails: bool = False) -> None:
+        self.fails = fails
+        self.reads = 0
+
+
+class Polled:
+    """What a reactor with epoll has."""
+
+    def __init__(self, *selectables: Selectable) -> None:
+        self._selectables = dict(enumerate(selectables))
+        self._poller = self
+        self.asked: list[tuple[float, int]] = []
+        self.interrupted = False
+
+    def poll(self, timeout: float, most: int) -> list[tuple[int, int]]:
+        self.asked.append((timeout, most))
+        if self.interrupted:
+            raise InterruptedError
+        # The last one went while others were handled.
+        return [(number, 1) for number in range(most + 1)]
+
+    def _doReadOrWrite(self, selectable: Selectable, number: int, event: int) -> None:
+        assert (self._selectables[number], event) == (selectable, 1)
+        selectable.reads += 1
+        if selectable.fails:
+            raise RuntimeError("a fault")
+
+    def doPoll(self, _: float | None) -> None:
+        raise AssertionError("Twisted's own")
+
+    doIteration = doPoll  # noqa: N815
+
+
+def test_events_are_handled_each_also_after_one_that_failed() -> None:
+    reactor = Polled(Selectable(), Selectable(fails=True), Selectable())
+    with capturedLogs() as logged:
+        poll(reactor, None)
+        poll(reactor, 0.5)
+    assert [each.reads for each in reactor._selectables.values()] == [2, 2, 2]
+    assert reactor.asked == [(-1, 3), (0.5, 3)]
+    assert [event["log_level"].name for event in logged] == ["critical", "critical"]
+
+
+def test_a_signal_ends_the_wait_for_events() -> None:
+    reactor = Polled(Selectable())
+    reactor.interrupted = True
+    poll(reactor, None)
+    assert reactor._selectables[0].reads == 0
+
+
+def test_only_a_reactor_with_epoll_is_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("doPoll", "doIteration"):
+        monkeypatch.setattr(Polled, name, getattr(Polled, name))
+    reactor = Polled(Selectable())
+    poll_directly(reactor)
+    reactor.doIteration(0.0)
+    assert reactor._selectables[0].reads == 1
+    other = Reactor()
+    poll_directly(other)
+    assert not hasattr(other, "doPoll")
+
+
+def test_twisteds_reactor_is_as_it_is_taken_for() -> None:
+    reactor = EPollReactor()
+    given, taken = socketpair()
+    with given, taken:
+        seen: list[str] = []
+        monitored: Any = Selectable()
+        monitored.fileno, monitored.doRead = taken.fileno, lambda: seen.append("read")
+        monitored.logPrefix, monitored.connectionLost = lambda: "", seen.append
+        reactor.addReader(monitored)
+        given.send(b"x")
+        poll(reactor, 5.0)
+        reactor.removeReader(monitored)
+    assert seen == ["read"]

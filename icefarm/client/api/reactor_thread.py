@@ -18,6 +18,7 @@ from twisted.internet.defer import Deferred, ensureDeferred, fail
 from twisted.internet.epollreactor import EPollReactor
 from twisted.python.failure import Failure
 
+from icefarm.concurrency.prompt.icefarm_prompt import poll
 from icefarm.errors import LinkLost, WrongThread
 
 __all__ = ["Engine", "PendingResult"]
@@ -30,12 +31,16 @@ Awaited = Coroutine[Any, Any, T] | Deferred[T]
 START_LIMIT = 10.0
 
 
+class _Reactor(EPollReactor):
+    doPoll = doIteration = poll  # noqa: N815
+
+
 class Engine:
     """A reactor that runs in its own thread."""
 
     def __init__(self) -> None:
         self.pid = os.getpid()
-        self.reactor = EPollReactor()
+        self.reactor = _Reactor()
         # Name resolution uses the reactor's threads; they must not keep a process from exiting.
         self.reactor.getThreadPool().threadFactory = partial(Thread, daemon=True)  # type: ignore[assignment]
         self._running = Event()

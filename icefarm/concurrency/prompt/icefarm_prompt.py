@@ -14,12 +14,15 @@ from typing import Any
 
 from twisted.internet.abstract import FileDescriptor
 from twisted.internet.interfaces import ITCPTransport
+from twisted.logger import Logger
 
-__all__ = ["APART", "rest_of", "send_string", "without_delay"]
+__all__ = ["APART", "poll", "poll_directly", "rest_of", "send_string", "without_delay"]
 
 #: Seconds from one message to the next from which on each is written at once; closer ones are gathered, which costs
 #: less where there are many.
 APART = 0.001
+
+_log = Logger(namespace="icefarm.prompt")
 
 
 def without_delay(connection_made: Callable[[Any], None]) -> Callable[[Any], None]:
@@ -52,6 +55,31 @@ def rest_of(transport: Any, data: bytes) -> bytes:
     written = transport.writeSomeData(data)
     # Of an error, which is no number, the reactor hears as it writes the rest.
     return data[written:] if isinstance(written, int) and written > 0 else data
+
+
+def poll(reactor: Any, timeout: float | None) -> None:
+    """Wait for events and handle them: the method ``doPoll`` of a reactor with epoll.
+
+    Twisted's own one notes for each event, in a context, whose it is, for a kind of log lines that nobody writes here.
+    """
+    try:
+        events = reactor._poller.poll(-1 if timeout is None else timeout, len(reactor._selectables))
+    except InterruptedError:
+        return
+    for number, event in events:
+        selectable = reactor._selectables.get(number)
+        if selectable is not None:
+            try:
+                reactor._doReadOrWrite(selectable, number, event)
+            except Exception:
+                _log.failure("reading from or writing to {selectable} failed", selectable=selectable)
+
+
+def poll_directly(reactor: object) -> None:
+    """Have the reactor of a service handle events in this way, if it is one with epoll."""
+    kind: Any = type(reactor)
+    if hasattr(reactor, "_poller") and hasattr(kind, "doPoll"):
+        kind.doPoll = kind.doIteration = poll
 
 
 def send_string(protocol: Any, string: bytes) -> None:

@@ -7,7 +7,8 @@ from autobahn.wamp import serializer
 from icefarm_guard.endpoint import GuardParser  # type: ignore[import-not-found]
 from icefarm_messages import bound  # type: ignore[import-not-found]
 from icefarm_plain_text import spare  # type: ignore[import-not-found]
-from icefarm_prompt import send_string, without_delay  # type: ignore[import-not-found]
+from icefarm_prompt import poll_directly, send_string, without_delay  # type: ignore[import-not-found]
+from twisted.internet import reactor
 
 guard = GuardParser()
 # A router looks for the endpoint when it has started its realm, and so has imported what is replaced, and py_ecc.
@@ -17,3 +18,4 @@ WampRawSocketProtocol.connectionMade = without_delay(  # type: ignore[method-ass
     WampRawSocketProtocol.connectionMade
 )
 WampRawSocketProtocol.sendString = send_string  # type: ignore[method-assign]
+poll_directly(reactor)
