@@ -57,11 +57,10 @@ from attrs import Factory, evolve, field, frozen
 from icefarm.contract import BookingRecord, DeviceRecord, WorkerRecord
 from icefarm.control.scheduling.access import Allowance
 from icefarm.control.scheduling.availability import UnavailableReason, select, unavailable_reason
-from icefarm.control.scheduling.bookings.allotment import booked_for_others
 from icefarm.control.scheduling.bookings.calendar import NO_BOOKINGS, Calendar, Holding, Shelf
 from icefarm.control.scheduling.elastic import Group, spared
 from icefarm.control.scheduling.fair_share import DEFAULT_PRIORITY, Standing
-from icefarm.control.scheduling.placement import ReservationRequest, choose
+from icefarm.control.scheduling.placement import ReservationRequest, booked_for_others, choose
 from icefarm.errors import IcefarmError, Unavailable
 from icefarm.selectors.language import Selector
 

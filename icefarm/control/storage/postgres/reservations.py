@@ -15,11 +15,10 @@ from typing import Any
 from attrs import asdict, define
 
 from icefarm.contract import ReservationRecord
-from icefarm.control.scheduling.bookings.allotment import Allotment, allot, extended
 from icefarm.control.scheduling.bookings.calendar import Calendar
 from icefarm.control.scheduling.explanations import incomplete, not_yours
 from icefarm.control.scheduling.fair_share import DEFAULT_PRIORITY, Hold
-from icefarm.control.scheduling.placement import ReservationRequest, Terms
+from icefarm.control.scheduling.placement import Allotment, ReservationRequest, Terms, allot, extended
 from icefarm.control.storage.connection import Transaction
 from icefarm.control.storage.interface import Lately
 from icefarm.control.storage.postgres.calendar import calendar_of

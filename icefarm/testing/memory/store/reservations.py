@@ -12,7 +12,6 @@ from icefarm.contract import (
     account_of,
 )
 from icefarm.control.scheduling.availability import free
-from icefarm.control.scheduling.bookings.allotment import allot, extended
 from icefarm.control.scheduling.explanations import (
     foreign_request,
     incomplete,
@@ -20,7 +19,7 @@ from icefarm.control.scheduling.explanations import (
 )
 from icefarm.control.scheduling.fair_queue import QueuedRequest
 from icefarm.control.scheduling.fair_share import DEFAULT_PRIORITY, Hold, Ledger
-from icefarm.control.scheduling.placement import ReservationRequest, Terms
+from icefarm.control.scheduling.placement import ReservationRequest, Terms, allot, extended
 from icefarm.control.storage.interface import Kept, Lately, State
 from icefarm.testing.memory.store.inventory import ClientPart, MemoryInventory
 
