@@ -52,6 +52,21 @@ export function weeksOn(week: readonly Day[], weeks: number): string {
   return dateOf(new Date(monday.getFullYear(), monday.getMonth(), monday.getDate() + 7 * weeks).getTime() / 1000);
 }
 
+/** How much of a day's column lies above a time, by the reader's clock, as the hours beside the columns are. */
+function partOf(day: Day, seconds: number): number {
+  if (seconds <= day.begins) return 0;
+  if (seconds >= day.ends) return 1;
+  const at = new Date(seconds * 1000);
+  return (at.getHours() + at.getMinutes() / 60 + at.getSeconds() / HOUR) / 24;
+}
+
+/** The time at such a place, at the half-hour before it. */
+export function timeAt(day: Day, part: number): number {
+  const at = new Date(day.begins * 1000);
+  const minutes = 30 * Math.floor(48 * part);
+  return new Date(at.getFullYear(), at.getMonth(), at.getDate(), 0, minutes).getTime() / 1000;
+}
+
 /** What is booked on a day, each with its place. */
 export function blocksOf(day: Day, bookings: readonly BookingRecord[]): readonly Block[] {
   const own = bookings
@@ -64,10 +79,10 @@ export function blocksOf(day: Day, bookings: readonly BookingRecord[]): readonly
     ends[lane] = booking.ends_at;
     return lane;
   });
-  const length = day.ends - day.begins;
   return own.map((booking, index) => {
-    const top = Math.max(0, booking.starts_at - day.begins) / length;
-    const bottom = Math.min(length, booking.ends_at - day.begins) / length;
+    const top = partOf(day, booking.starts_at);
+    // Where the clock is put back, an end may be shown above its beginning.
+    const bottom = Math.max(top, partOf(day, booking.ends_at));
     return { booking, top, height: bottom - top, lane: lanes[index] ?? 0, lanes: ends.length };
   });
 }

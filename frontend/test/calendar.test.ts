@@ -3,9 +3,8 @@ import { test } from "node:test";
 
 process.env.TZ = "Europe/Berlin";
 
-const { blocksOf, dateOf, inputTime, momentOf, nextHour, weekOf, weeksOn, withLocalTimes, zoneAt } = await import(
-  "../src/calendar.ts"
-);
+const { blocksOf, dateOf, inputTime, momentOf, nextHour, timeAt, weekOf, weeksOn, withLocalTimes, zoneAt } =
+  await import("../src/calendar.ts");
 
 import { booking } from "./made.ts";
 
@@ -57,6 +56,34 @@ test("a booking has its place on each day that it touches, beside others of the 
   assert.deepEqual(
     blocksOf(next, [late, night]).map(({ booking: { id }, top, height }) => [id, top, height]),
     [["n", 0, 0.25]],
+  );
+});
+
+test("places follow the reader's clock, also on the days on which it changes", () => {
+  for (const [date, offset] of [
+    ["2027-03-28", "+02:00"],
+    ["2026-10-25", "+01:00"],
+  ] as const) {
+    const [day] = weekOf(date, 0).filter((each: { date: string }) => each.date === date);
+    assert.ok(day !== undefined);
+    const lesson = booking("b", {
+      starts_at: at(`${date}T12:00:00${offset}`),
+      ends_at: at(`${date}T18:00:00${offset}`),
+    });
+    assert.deepEqual(
+      blocksOf(day, [lesson]).map(({ top, height }) => [top, height]),
+      [[0.5, 0.25]],
+    );
+    assert.equal(inputTime(timeAt(day, 0.51)), `${date}T12:00`);
+    assert.equal(inputTime(timeAt(day, 0.99)), `${date}T23:30`);
+  }
+  // From 2:30 to 2:10 by that clock, 40 minutes later.
+  const [day] = weekOf("2026-10-25", 0).filter((each: { date: string }) => each.date === "2026-10-25");
+  assert.ok(day !== undefined);
+  const twice = booking("t", { starts_at: at("2026-10-25T02:30:00+02:00"), ends_at: at("2026-10-25T02:10:00+01:00") });
+  assert.deepEqual(
+    blocksOf(day, [twice]).map(({ height }) => height),
+    [0],
   );
 });
 

@@ -160,6 +160,21 @@ def test_a_click_on_the_calendar_chooses_the_time_and_weeks_are_in_the_address(p
     expect(page).to_have_url(at("#/bookings"))
 
 
+def test_a_booking_stands_beside_its_hours(page: Page, school: Stage) -> None:
+    begin = tomorrow_at(14)
+    fields = {"starts_at": begin.timestamp(), "seconds": 7200.0, "amount": 1}
+    made = school.do("call", client="other", procedure="book", fields=fields)
+    open_page(page, school.url, f"bookings?week={begin.date()}")
+    column = page.locator(".calendar .booking").evaluate("node => node.parentElement.getBoundingClientRect().top")
+    hours = page.locator(".calendar .hours span")
+    tops = {each.inner_text(): each.evaluate("node => node.getBoundingClientRect().top") for each in hours.all()}
+    block = page.locator(".calendar .booking").evaluate("node => node.getBoundingClientRect().toJSON()")
+    assert [tops["00:00"], tops["14:00"], tops["16:00"]] == pytest.approx(
+        [column, block["top"], block["bottom"]], abs=2
+    )
+    school.do("call", client="other", procedure="cancel_bookings", fields={"ids": [made["id"]]})
+
+
 def test_a_booking_that_another_makes_appears_and_the_calendar_is_accessible(page: Page, school: Stage) -> None:
     begin = tomorrow_at(8)
     open_page(page, school.url, f"bookings?week={begin.date()}")

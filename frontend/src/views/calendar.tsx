@@ -9,6 +9,7 @@ import {
   inputTime,
   momentOf,
   nextHour,
+  timeAt,
   weekOf,
   weeksOn,
   withLocalTimes,
@@ -90,8 +91,7 @@ interface DayProps {
 function DayColumn({ day, name, today, blocks, pick }: DayProps) {
   const chooseHour = (event: MouseEvent) => {
     const place = (event.currentTarget as HTMLElement).getBoundingClientRect();
-    const part = (event.clientY - place.top) / place.height;
-    pick(day.begins + Math.floor((part * (day.ends - day.begins)) / 1800) * 1800);
+    pick(timeAt(day, (event.clientY - place.top) / place.height));
   };
   return (
     <div class={today ? "day today" : "day"}>
