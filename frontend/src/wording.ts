@@ -69,6 +69,11 @@ export function number(value: number | null | undefined, digits = 3): string {
   return decimals <= 0 ? Math.round(value).toLocaleString("en-GB") : String(Number(value.toPrecision(digits)));
 }
 
+/** A part of a whole that grows: rounded down, so that 100 % means that nothing is missing. */
+export function percent(part: number): string {
+  return `${number(Math.floor(1000 * part + 1e-9) / 10)} %`;
+}
+
 /** A whole number with all its digits. */
 export function whole(value: number): string {
   return value.toLocaleString("en-GB");

@@ -12,9 +12,14 @@ import {
   health,
   labelText,
   number,
+  percent,
   whyItWaits,
 } from "../src/wording.ts";
 import { board, change, reading, request } from "./made.ts";
+
+test("a part is 100 % only when nothing is missing", () => {
+  assert.deepEqual([0, 0.29, 0.9951, 0.99999, 1].map(percent), ["0 %", "29 %", "99.5 %", "99.9 %", "100 %"]);
+});
 
 test("numbers have as many digits as say something", () => {
   assert.deepEqual(

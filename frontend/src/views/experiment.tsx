@@ -34,7 +34,7 @@ import {
   summary,
 } from "../series.ts";
 import { resultsUrl } from "../urls.ts";
-import { clockTime, count, duration, number, whole } from "../wording.ts";
+import { clockTime, count, duration, number, percent, whole } from "../wording.ts";
 import { fieldsOf, REFRESH, useReports, useSeries } from "./archive.ts";
 import { doneOf, ExperimentState, Problem, Progress } from "./experiments.tsx";
 import { usePast } from "./past.ts";
@@ -104,7 +104,7 @@ function ExperimentFacts({ record, time }: { record: ExperimentRecord; time: num
     [
       "Done",
       <span key="done" class="part">
-        {doneOf(record)} {part !== null && `(${number(100 * part)} %) `}
+        {doneOf(record)} {part !== null && `(${percent(part)}) `}
         <Progress record={record} />
       </span>,
     ],

@@ -55,7 +55,8 @@ function Role() {
 export function Banner() {
   const { live } = usePage();
   const { live: connected, reason, refused } = live.link.value;
-  const shown = !connected && reason !== null;
+  // Before the first sign-in nothing is old: the page that asks for a token says what there is to say.
+  const shown = !connected && reason !== null && (refused === null || live.known.value);
   return (
     <div role="alert" class={shown ? "banner" : "banner none"}>
       {shown && (

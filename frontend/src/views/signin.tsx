@@ -7,10 +7,13 @@ import { Dialog } from "./dialog.tsx";
 /** What is shown on a farm that asks for a token. */
 export function SignInPage({ reason }: { reason: string }) {
   const { operations } = usePage();
+  // What follows is advice for the command line.
+  const why = reason.split(";")[0] ?? "";
+  const plain = why.endsWith("takes a token");
   return (
     <section class="empty">
       <h1 tabIndex={-1}>Sign in</h1>
-      <p>This farm asks for a token: {reason}</p>
+      <p>This farm asks for a token{plain ? "" : `: ${why}`}. Whoever runs the farm gives you one.</p>
       <IssuerButton />
       <button
         type="button"
@@ -71,9 +74,9 @@ export function SignInDialog() {
       <IssuerButton />
       <form onSubmit={submit}>
         <p>
-          An operator's token lets you end reservations, reboot boards and drain workers. The farm's own token is in the
-          file <code>operator.token</code> of its data directory. A token stays in this tab and is gone when you close
-          it.
+          Your token lets you book boards, and see what is yours. An operator's lets you end reservations, reboot boards
+          and drain workers. The farm's own token is in the file <code>operator.token</code> of its data directory. A
+          token stays in this tab and is gone when you close it.
         </p>
         <label>
           Token

@@ -86,7 +86,7 @@ test("a farm of tokens asks for one, and shows its account once it has it", () =
     await shown.when(() => {
       shown.page.live.farm.value = { ...shown.page.live.farm.value, known: false };
     });
-    assert.match(shown.text, /This farm asks for a token: the farm does not know it/);
+    assert.match(shown.text, /This farm asks for a token: the farm does not know it\. Whoever runs the farm/);
     await shown.click("Sign in with a token");
     await shown.type("Token", "mine");
     await shown.submit(shown.root.querySelector("dialog form") as Element);
