@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from recording_farm import RecordingFarm, device, snapshot, worker
+from attrs import evolve
+from recording_farm import NOW, RecordingFarm, device, reservation, snapshot, worker
 
 from icefarm.cli.names import board_named, worker_named
 from icefarm.cli.ui.leading import split_leading
@@ -103,3 +104,12 @@ def test_the_status_counts_boards_workers_clients_and_requests() -> None:
     assert "boards:   2 (1 available, 1 broken)" in lines
     assert "A broken: dead" in lines
     assert "workers:  1 (1 online)" in lines
+
+
+def test_the_status_says_which_boards_a_booking_ends() -> None:
+    why = "2 boards are booked for class-a from 2026-12-01 09:00 UTC until 2026-12-01 11:00 UTC"
+    kept, ending = reservation("A", client="ada"), reservation("B", client="eve", expires_at=NOW + 200)
+    found = snapshot(reservations=[kept, reservation("C", client="eve"), evolve(ending, limited_by=why)])
+    lines = RecordingFarm(found).run("status").stdout
+    assert "ada: 1, for 1h unless extended\n" in lines
+    assert f"eve: 2, for 3m20s more: {why}\n" in lines

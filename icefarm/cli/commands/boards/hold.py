@@ -9,17 +9,18 @@ killed.
 from __future__ import annotations
 
 import os
+import secrets
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from threading import Event, Thread
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import click
-from attrs import Factory, define
+from attrs import Factory, define, evolve
 
 from icefarm.cli.commands.boards.evaluate import (
     check_timeout,
@@ -37,12 +38,14 @@ from icefarm.cli.commands.boards.evaluate import (
 )
 from icefarm.cli.connect import SignIn, with_access
 from icefarm.cli.http_way import HttpAnswer, HttpWay
+from icefarm.cli.reading import Reader
 from icefarm.cli.reserving import HELD, SERIALS, Wanted, reserved
 from icefarm.cli.ui.parameter_types import BOARDS
 from icefarm.cli.ui.terminal.console import Screen
 from icefarm.cli.verb import farm_of, opened_screen
 from icefarm.contract import ReservationRecord
 from icefarm.errors import IcefarmError, LinkLost, NameInUse, NotYours, error_from_wire, error_uri
+from icefarm.text.local_time import utc
 
 if TYPE_CHECKING:
     from icefarm.client import Farm
@@ -69,6 +72,8 @@ class _Hold:
     records: Sequence[ReservationRecord]
     screen: Screen
     _over: Event = Factory(Event)
+    #: Why boards can't be kept, by reservation, as it was said.
+    _limited: dict[str, str] = Factory(dict)
 
     @property
     def serials(self) -> list[str]:
@@ -77,6 +82,8 @@ class _Hold:
     def keep(self) -> None:
         """Extend the reservations until they are ended, or lost."""
         while not self._over.wait(EXTENDED_EVERY):
+            with suppress(IcefarmError):
+                self.warn()
             try:
                 self.extend()
             except (NameInUse, LinkLost):
@@ -87,12 +94,25 @@ class _Hold:
                     return
                 left = self._left(error)
                 if not left:
-                    self.screen.say(f"the boards are no longer held: {error}")
+                    why = sorted(set(self._limited.values()))
+                    self.screen.say(f"the boards are no longer held: {'; '.join(why) or error}")
                     return
                 # None was extended: these are, the next time.
                 gone = [serial for serial in self.serials if serial not in [record.serial for record in left]]
                 self.records = left
                 self.screen.say(f"no longer held: {', '.join(gone)}")
+
+    def warn(self) -> None:
+        """Say once of each reservation that a booking needs its board: this verb is signed out, and hears no events."""
+        own = {record.id for record in self.records} - self._limited.keys()
+        # The command may have this verb's name.
+        onlooker = evolve(self.access, name=f"cli-{secrets.token_hex(8)}")
+        found = [each for each in Reader(onlooker).snapshot()["reservations"] if each["id"] in own]
+        limited = [each for each in found if each.get("limited_by") is not None]
+        for why, ends in sorted({(each["limited_by"], utc(each["expires_at"])) for each in limited}):
+            boards = ", ".join(each["serial"] for each in limited if each["limited_by"] == why)
+            self.screen.say(f"{boards} stay reserved until {ends} only: {why}")
+        self._limited.update({each["id"]: each["limited_by"] for each in limited})
 
     def _left(self, error: IcefarmError) -> list[ReservationRecord]:
         """Return the boards that are still held, if an error of the farm names those that are not; else nothing."""
@@ -198,6 +218,17 @@ def _reserved(farm: Farm, wanted: Wanted, screen: Screen) -> Sequence[Reservatio
     return reserved(farm, wanted.steady, screen, **terms).reservations
 
 
+def in_context(work: Callable[[], None]) -> Callable[[], None]:
+    """Return a function that does the same in another thread, where click's context is not known by itself."""
+    context = click.get_current_context()
+
+    def run() -> None:
+        with context.scope(cleanup=False):
+            work()
+
+    return run
+
+
 def _hold(access: SignIn, wanted: Wanted, command: Sequence[str]) -> int:
     """Hold boards while a command runs, and return its exit code."""
     with opened_screen() as screen:
@@ -208,7 +239,7 @@ def _hold(access: SignIn, wanted: Wanted, command: Sequence[str]) -> int:
         hold = _Hold(access, records, screen)
         running = _Command()
         with running.gets_signals():
-            Thread(target=hold.keep, daemon=True).start()
+            Thread(target=in_context(hold.keep), daemon=True).start()
             try:
                 screen.say(f"reserved {', '.join(hold.serials)} as {access.name}")
                 return _run(command, _environment(access, records), screen, running)

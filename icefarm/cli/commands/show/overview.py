@@ -93,9 +93,8 @@ def _status_lines(url: str, found: Mapping[str, Any]) -> Iterator[str]:
     yield from _and_more(suspects, 'more are suspect; "icefarm devices --where suspect" lists them')
     yield f"workers:  {len(found['workers'])}{_in_words(counts['workers'])}"
     yield f"clients:  {len(counts['clients'])}"
-    ends = {each["client"]: each["expires_at"] - found["time"] for each in _active(found)}
     for client, number in Counter(counts["clients"]).most_common(MOST_NAMED):
-        yield f"          {clean(client)}: {number}, for {duration(ends[client])} unless extended"
+        yield f"          {clean(client)}: {number}, {_until(client, found)}"
     yield from _and_more(list(counts["clients"]), 'more; "icefarm reservations" lists them')
     yield f"queue:    {len(found['queue'])}"
     waiting = sorted(found["queue"], key=itemgetter("place"))
@@ -103,6 +102,14 @@ def _status_lines(url: str, found: Mapping[str, Any]) -> Iterator[str]:
         since = duration(found["time"] - each["since"])
         yield f"          {each['place']}. {clean(each['client'])} for {each['amount']}, since {since}"
     yield from _and_more(waiting, 'more; "icefarm queue" lists them')
+
+
+def _until(client: str, found: Mapping[str, Any]) -> str:
+    """Say for how long a client has boards: until the first is to go, or could go."""
+    first = min((each for each in _active(found) if each["client"] == client), key=itemgetter("expires_at"))
+    left = duration(max(0.0, first["expires_at"] - found["time"]))
+    why = first.get("limited_by")
+    return f"for {left} unless extended" if why is None else f"for {left} more: {shown(why)}"
 
 
 def _in_words(counts: Mapping[str, int]) -> str:
