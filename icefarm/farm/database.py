@@ -43,12 +43,23 @@ async def open_database(reactor: Any, dsn: str) -> AsyncIterator[Database]:
 
 
 @asynccontextmanager
-async def farm_database(reactor: Any, directory: DataDirectory, dsn: str | None) -> AsyncIterator[Database]:
-    """Provide the farm's database: the one that ``dsn`` names, else the private one, started if it does not run."""
+async def farm_database(
+    reactor: Any, directory: DataDirectory, dsn: str | None, *, begins: bool = False
+) -> AsyncIterator[Database]:
+    """Provide the farm's database: the one that ``dsn`` names, else the private one, started if it does not run.
+
+    With ``begins`` a directory without any farm gets a new database.  Raises `CannotStart` where there is none
+    otherwise: what is read there, or written, would be about a farm that nobody has.
+    """
     if dsn is not None:
         async with open_database(reactor, dsn) as database:
             yield database
         return
+    if not directory.has_database and (directory.holds_farm or not begins):
+        raise CannotStart(
+            f"there is no farm's database in {directory.path}; do this where the farm runs, name its directory "
+            "with --data-dir, or, if its PostgreSQL is run by others, that with --database"
+        )
     directory.create()
     postgres = PrivatePostgres(reactor, directory.postgres, directory.log("postgres"))
     lock = DirectoryLock(directory.path / "lock")

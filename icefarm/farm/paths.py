@@ -68,6 +68,16 @@ class DataDirectory:
         return self.path / "postgres"
 
     @property
+    def has_database(self) -> bool:
+        """Whether a private PostgreSQL has been made here, which may be on its way to its place."""
+        return self.postgres.is_dir()
+
+    @property
+    def holds_farm(self) -> bool:
+        """Whether a farm has run here, with its private PostgreSQL or that of others."""
+        return self.operator_token.exists()
+
+    @property
     def router(self) -> Path:
         return self.router_place(1).nodes[0]
 

@@ -95,12 +95,19 @@ class LocalFarm:
         self._lock.release()
 
     async def _start(self) -> None:
+        if self._directory.path.is_dir():
+            # First: where this farm runs already, its own port is in use too, and that would say less.
+            self._take_directory()
         self._check()
-        self._directory.create(self.options.routers)
-        self._lock.acquire()
+        self._take_directory()
         # The router takes longest by far; everything else starts meanwhile, and finds it when it is up.
         await _together(self._start_routers(), self._start_services())
         await self._wait_for_boards()
+
+    def _take_directory(self) -> None:
+        self._directory.create(self.options.routers)
+        if not self._lock.held:
+            self._lock.acquire()
 
     async def _wait_for_boards(self) -> None:
         from icefarm.farm.readiness import BoardCount, wait_for_boards

@@ -214,11 +214,13 @@ def test_wrong_usage_has_an_exit_code_of_its_own() -> None:
 
 
 def test_two_farms_do_not_share_a_data_directory(lasting_farm: FarmProcess) -> None:
-    done = icefarm("up", "--listen", "127.0.0.1:0", "--data-dir", str(lasting_farm.data_dir))
-    assert done.returncode == 1
-    assert done.stderr.startswith(
-        f"icefarm: a farm runs on {lasting_farm.data_dir} already (process {lasting_farm.pid})"
-    )
+    # Also at the farm's own address, which is in use.
+    for listen in ("127.0.0.1:0", lasting_farm.url.removeprefix("http://")):
+        done = icefarm("up", "--listen", listen, "--data-dir", str(lasting_farm.data_dir))
+        assert done.returncode == 1
+        assert done.stderr.startswith(
+            f"icefarm: a farm runs on {lasting_farm.data_dir} already (process {lasting_farm.pid})"
+        )
 
 
 def test_beyond_this_host_a_farm_takes_tokens(data_dir: Path) -> None:
@@ -249,8 +251,25 @@ def test_tokens_are_added_listed_and_revoked_while_the_farm_runs(lasting_farm: F
 
 
 def test_revoking_a_token_that_is_not_there_fails(data_dir: Path) -> None:
-    done = icefarm("token", "revoke", "nobody", "--data-dir", str(data_dir))
+    where = ("--data-dir", str(data_dir))
+    for _ in range(2):
+        done = icefarm("token", "revoke", "nobody", *where)
+        assert done.returncode == 1
+        assert done.stderr.startswith(
+            f"icefarm: there is no farm's database in {data_dir}; do this where the farm runs"
+        )
+    begun = icefarm("token", "add", "ada", "--role", "client", *where)
+    assert begun.stderr == f"icefarm: there is no farm in {data_dir} yet: this begins a new one\n"
+    assert icefarm("token", "add", "ben", "--role", "client", *where).stderr == ""
+    done = icefarm("token", "revoke", "nobody", *where)
     assert (done.returncode, done.stderr) == (2, "icefarm: there is no token named 'nobody'\n")
+
+
+def test_of_a_farm_with_a_database_elsewhere_that_is_to_be_named(tmp_path: Path) -> None:
+    (tmp_path / "operator.token").write_text("secret")
+    done = icefarm("token", "add", "ada", "--role", "client", "--data-dir", str(tmp_path))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "that with --database" in done.stderr
 
 
 def test_migrating_twice_does_nothing_the_second_time(data_dir: Path) -> None:

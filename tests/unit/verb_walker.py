@@ -60,7 +60,7 @@ def prepare(directory: Path) -> None:
     answers: dict[str, Any] = {"migrate": [1], "reset": [1]}
     answers |= {"import_all": ["ada"], "read": [RosterEntry("ada", "class-a")], "remove_all": {"ada": 1}}
 
-    def with_database(_: object, __: object, work: Any) -> Any:
+    def with_database(_: object, __: object, work: Any, **___: object) -> Any:
         return answers.get(work.__name__, [])
 
     database.with_database = accounts.with_database = tokens.with_database = with_database

@@ -75,7 +75,7 @@ def import_(roster: Path, expires: float | None, out: Path | None, data_dir: Pat
         return made
 
     try:
-        made = with_database(data_dir, database, import_all)
+        made = with_database(data_dir, database, import_all, begins=True)
     except InvalidArgument as error:
         raise InvalidArgument(f"{roster}: {error.message}") from None
     _hand_out({name: tokens[name] for name in made}, out)
@@ -264,7 +264,7 @@ def limits(name: str, limits: tuple[str, ...], data_dir: Path, database: str | N
         found: dict[str, float] = (await store.account_limits()).get(name, {})
         return found
 
-    own = with_database(data_dir, database, work)
+    own = with_database(data_dir, database, work, begins=bool(changes))
     rows = [{"limit": each, "value": own.get(each), "bounds": what} for each, what in LIMITS.items()]
     with opened_screen() as screen:
         show(screen, rows, LIMITS_OF_ACCOUNT, output)

@@ -26,18 +26,24 @@ database_option = click.option(
 )
 
 
-def with_database(data_dir: Path, dsn: str | None, work: Callable[[Any], Awaitable[T]]) -> T:
-    """Run ``work`` with the farm's database, in a reactor of its own, and return its result."""
+def with_database(data_dir: Path, dsn: str | None, work: Callable[[Any], Awaitable[T]], *, begins: bool = False) -> T:
+    """Run ``work`` with the farm's database, in a reactor of its own, and return its result.
+
+    With ``begins``, for what is done before a farm's first start, a new one is made if there is none, and that is said.
+    """
     require_control_packages("the farm's database")
     from twisted.internet import reactor as module
 
     from icefarm.farm.database import farm_database
 
+    directory = DataDirectory(data_dir)
+    if begins and dsn is None and not directory.has_database and not directory.holds_farm:
+        click.echo(f"icefarm: there is no farm in {data_dir} yet: this begins a new one", err=True)
     reactor: Any = module
     outcome: list[Any] = []
 
     async def run() -> T:
-        async with farm_database(reactor, DataDirectory(data_dir), dsn) as database:
+        async with farm_database(reactor, directory, dsn, begins=begins) as database:
             return await work(database)
 
     def begin() -> None:
@@ -67,7 +73,7 @@ def migrate(data_dir: Path, database: str | None) -> None:
     from icefarm.control.storage.migrations import migrate as apply
 
     try:
-        applied = with_database(data_dir, database, apply)
+        applied = with_database(data_dir, database, apply, begins=True)
     except SchemaMismatch as error:
         raise CannotStart(str(error)) from None
     for version in applied:

@@ -70,7 +70,7 @@ def add(name: str, role: str, account: str | None, expires: float | None, data_d
         await store.add_token(name, Role(role), token_hash(made), account=owner, lasts=expires)
         await store.keep_audit([await audit_entry(store, "token_add", name, f"{role} of account {owner}")])
 
-    with_database(data_dir, database, work)
+    with_database(data_dir, database, work, begins=True)
     _print_secret(made)
 
 
