@@ -211,7 +211,7 @@ def connect(access: SignIn) -> Farm:
     own = None if signed_in else own
     url = access.url if own is None else _socket_of(own, where)
     token = None if signed_in else token_for(access, own) or ""
-    _reach(access.url, where if own is None else parse_url(url))
+    _reach(access.url, where if own is None else parse_url(url), access.data_dir)
     log_quietly()
     try:
         return Farm(
@@ -225,7 +225,7 @@ def connect(access: SignIn) -> Farm:
     except (Untrusted, WrongProtocol):
         raise
     except LinkLost as error:
-        raise _nobody(access.url, error.fields.get("reason")) from None
+        raise _nobody(access.url, error.fields.get("reason"), access.data_dir) from None
 
 
 def has_login(access: SignIn, own: RunningFarm | None) -> bool:
@@ -309,16 +309,16 @@ def token_for(access: SignIn, own: RunningFarm | None) -> str | None:
     return token
 
 
-def _reach(url: str, where: RouterUrl) -> None:
+def _reach(url: str, where: RouterUrl, data_dir: Path | None) -> None:
     """Check that something listens at all: this fails at once, while the client would go on trying."""
     try:
         where.reach()
     except (OSError, UnicodeError, OverflowError) as error:
-        raise _nobody(url, getattr(error, "strerror", None) or str(error) or "no answer") from None
+        raise _nobody(url, getattr(error, "strerror", None) or str(error) or "no answer", data_dir) from None
 
 
-def _nobody(url: str, reason: object) -> LinkLost:
+def _nobody(url: str, reason: object, data_dir: Path | None) -> LinkLost:
     why = f" ({reason})" if reason else ""
-    return LinkLost(
-        f"no farm answers at {url}{why}; start one with `icefarm up`, or choose another with --url or ICEFARM_URL"
-    )
+    own = None if data_dir is None else DataDirectory(data_dir).running_farm()
+    start = "start one with `icefarm up`" if own is None else f"the farm of {data_dir} is at {own.url}"
+    return LinkLost(f"no farm answers at {url}{why}; {start}, or choose another with --url or ICEFARM_URL")

@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from shlex import quote
 
 from attrs import frozen
 
@@ -119,7 +120,7 @@ def _installed(machine: Machine) -> str | None:
 
 def _install(group: str, *, hubs: bool = False) -> str:
     chosen = ("" if group == DEFAULT_GROUP else f" --group {group}") + (" --hubs" if hubs else "")
-    return f"sudo {sys.executable} -m icefarm udev install{chosen}"
+    return f"sudo {quote(sys.executable)} -m icefarm udev install{chosen}"
 
 
 def _group(machine: Machine, group: str) -> Iterator[Finding]:

@@ -116,9 +116,9 @@ def check_certificate(certificate: Path | None, key: Path | None) -> None:
     try:
         ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(certificate, key, password=_no_password)
     except ssl.SSLError as error:
-        raise CannotStart(
-            f"{certificate} and {key} are not a certificate and its key in PEM form: {error.reason}"
-        ) from None
+        # OpenSSL gives no reason where a file holds no PEM at all.
+        why = f": {error.reason}" if error.reason else ", or hold something else"
+        raise CannotStart(f"{certificate} and {key} are not a certificate and its key in PEM form{why}") from None
     except OSError as error:
         raise CannotStart(f"cannot read {certificate} or {key}: {error.strerror}") from None
     except ValueError:

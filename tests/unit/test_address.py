@@ -116,5 +116,5 @@ def test_a_missing_certificate_is_named(tmp_path: Path) -> None:
 def test_a_file_that_is_no_certificate_is_named(tmp_path: Path) -> None:
     text = tmp_path / "farm.crt"
     text.write_text("hello")
-    with pytest.raises(CannotStart, match="are not a certificate and its key in PEM form"):
+    with pytest.raises(CannotStart, match=r"in PEM form, or hold something else$"):
         check_certificate(text, text)

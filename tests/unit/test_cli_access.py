@@ -181,6 +181,18 @@ def test_where_nobody_listens_it_says_what_to_do_at_once() -> None:
     )
 
 
+def test_where_nobody_listens_it_names_the_farm_that_runs_here(tmp_path: Path) -> None:
+    directory = DataDirectory(tmp_path)
+    directory.create()
+    directory.note_running("http://127.0.0.1:9000", needs_tokens=False)
+    with socket.socket(socket.AF_UNIX) as local, socket.socket() as taken:
+        local.bind(str(directory.local_socket))
+        taken.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(LinkLost, match=rf"; the farm of {tmp_path} is at http://127.0.0.1:9000, or choose another"):
+            connect(SignIn(url, "me", data_dir=tmp_path))
+
+
 def test_a_missing_socket_is_no_farm(tmp_path: Path) -> None:
     with pytest.raises(LinkLost, match="No such file"):
         connect(SignIn(f"unix:{tmp_path}/none.sock", "me"))

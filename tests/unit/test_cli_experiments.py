@@ -117,6 +117,11 @@ def test_a_corrected_value_has_the_places_that_its_uncertainty_has_meaning_for()
     assert shown == {"CORRECTED": "1000.012 ± 0.043"}
 
 
+def test_progress_is_100_percent_only_when_nothing_is_missing() -> None:
+    told = [archive_columns.progress({"total": 20_000, "done": done, "failed": 1}) for done in (0, 19_998, 19_999)]
+    assert told == ["0%", "99%", "100%"]
+
+
 def test_results_are_chosen_by_board_time_and_condition(farm: FarmInMemory) -> None:
     serial = results(farm)[0]["serial"]
     assert {row["serial"] for row in results(farm, "--board", serial)} == {serial}

@@ -72,3 +72,8 @@ def test_a_column_that_there_is_not_is_refused_with_what_was_meant() -> None:
 )
 def test_what_was_meant(given: str, known: list[str], end: str) -> None:
     assert did_you_mean(given, known) == end
+
+
+def test_a_column_that_is_unlike_all_is_told_which_there_are() -> None:
+    with pytest.raises(InvalidArgument, match=r"there is no column 'zzz'; there are .*serial"):
+        columns.devices(NOW).chosen(Output("csv", ("zzz",)))

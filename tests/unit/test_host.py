@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -68,11 +69,18 @@ def test_where_no_udevd_runs_the_rules_are_written_all_the_same(host: Host, tmp_
     assert (tmp_path / RULES_FILE).exists()
 
 
-def test_installing_without_the_right_to_says_how(host: Host, tmp_path: Path) -> None:
+def test_installing_without_the_right_to_says_how(host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/home/ada/my farm/bin/python3")
     result = host.icefarm("udev", "install", "--directory", str(tmp_path / "absent"))
     assert result.exit_code == 1
-    assert "sudo" in result.stderr
+    assert "sudo '/home/ada/my farm/bin/python3' -m icefarm udev install" in result.stderr
     assert host.ran == []
+
+
+def test_a_command_of_the_doctor_can_be_pasted(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    _without_rules(host)
+    monkeypatch.setattr(sys, "executable", "/home/ada/my farm/bin/python3")
+    assert "sudo '/home/ada/my farm/bin/python3' -m icefarm udev install" in host.doctor().output
 
 
 def test_installing_for_a_group_that_is_not_there_says_how_to_make_it(host: Host, tmp_path: Path) -> None:

@@ -61,11 +61,10 @@ _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 7 * 86400.0}
 
 
 def _span(text: str) -> float:
-    """Read a time such as 90d, 12h or 30m; a bare number counts seconds."""
-    count, unit = (text[:-1], text[-1:]) if text[-1:] in _UNITS else (text, "s")
+    """Read a time such as 90d, 12h or 30m.  A bare number may be meant as days or as hours: it is refused."""
     try:
-        return seconds(count) * _UNITS[unit]
-    except ValueError:
+        return seconds(text[:-1]) * _UNITS[text[-1:]]
+    except (KeyError, ValueError):
         raise ValueError(f"must be a time above 0 such as 90d, 12h or 30m, not {text!r}") from None
 
 

@@ -5,9 +5,9 @@ click suggests its own options; names of verbs that are imported late, and of bo
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-__all__ = ["did_you_mean"]
+__all__ = ["did_you_mean", "list_of"]
 
 #: How much of a name must agree (`difflib`): a letter or two may differ.
 LIKENESS = 0.6
@@ -24,5 +24,9 @@ def did_you_mean(given: str, known: Iterable[str]) -> str:
     close = [by_lower[name] for name in get_close_matches(given.lower(), by_lower, n=3, cutoff=LIKENESS)]
     if close:
         return f"; did you mean {' or '.join(close)}?"
-    listed = ", ".join(names)
-    return f"; there {'is' if len(names) == 1 else 'are'} {listed}" if 0 < len(names) <= MOST_LISTED else ""
+    return list_of(names) if len(names) <= MOST_LISTED else ""
+
+
+def list_of(names: Sequence[str]) -> str:
+    """Return the end of a sentence that lists names; none of them is no end."""
+    return f"; there {'is' if len(names) == 1 else 'are'} {', '.join(names)}" if names else ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from shlex import quote
 
 import click
 from attrs import asdict
@@ -79,7 +80,7 @@ def install(group: str, hubs: bool, directory: Path) -> None:
     try:
         write_whole(path, text)
     except OSError as error:
-        hint = "" if machine.is_root else f"; it takes root: sudo {sys.executable} -m icefarm udev install"
+        hint = "" if machine.is_root else f"; it takes root: sudo {quote(sys.executable)} -m icefarm udev install"
         raise CannotStart(f"cannot write {path}: {error.strerror}{hint}") from None
     click.echo(f"wrote {path}")
     commands = commands_to_apply(machine)

@@ -43,7 +43,8 @@ def seconds_left(record: Record) -> float | None:
 def progress(record: Record) -> str | None:
     """Return how much an experiment has of what its client expects; None if it did not say."""
     total = record["total"]
-    return None if not total else f"{100 * (record['done'] + record['failed']) / total:.0f}%"
+    # Down, so that 100% means that none is missing.
+    return None if not total else f"{100 * (record['done'] + record['failed']) // total:.0f}%"
 
 
 def _time_left(record: Record) -> str | None:

@@ -22,7 +22,7 @@ from attrs import evolve, frozen
 
 from icefarm.cli.ui.records.formatting import shown
 from icefarm.cli.ui.records.layout import GAP, Extent, fitted
-from icefarm.cli.ui.suggestions import did_you_mean
+from icefarm.cli.ui.suggestions import did_you_mean, list_of
 from icefarm.errors import InvalidArgument
 
 __all__ = ["Column", "Output", "Record", "Rows", "Shape", "column", "fields_of", "rendered", "table_lines"]
@@ -130,7 +130,9 @@ class Shape:
 def _named(name: str, known: Mapping[str, T]) -> T:
     found = known.get(name.strip().lower().replace("-", "_"))
     if found is None:
-        raise InvalidArgument(f"--columns: there is no column {name!r}{did_you_mean(name, known)}")
+        raise InvalidArgument(
+            f"--columns: there is no column {name!r}{did_you_mean(name, known) or list_of(list(known))}"
+        )
     return found
 
 
