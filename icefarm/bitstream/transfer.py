@@ -30,7 +30,8 @@ COMPRESSED_LIMIT = LENGTH + LENGTH // 255 + 16
 #: Bytes that are compared at a time.
 _PIECE = 256
 #: Equal bytes in a row from which two runs are shorter than one.
-_APART = bytes(3)
+_LEAST_APART = 3
+_APART = bytes(_LEAST_APART)
 #: Bytes of a number, at most.
 _NUMBER = 3
 #: Where two bitstreams are compared to find out whether they are related: so many bytes at so many places.
@@ -75,8 +76,15 @@ def difference(data: bytes, base: bytes, limit: int = LENGTH) -> bytes | None:
         return None
     made, end = bytearray(), 0
     for start, stop in _runs(data, base):
-        made += _number(start - end) + _number(stop - start) + data[start:stop]
-        end = stop
+        gap, length, end = start - end, stop - start, stop
+        # Most gaps are two bytes, and most lengths one: there are some 40 of each, and a call for each would show.
+        if 0x7F < gap <= 0x3FFF and length <= 0x7F:
+            made.append(gap & 0x7F | 0x80)
+            made.append(gap >> 7)
+            made.append(length)
+        else:
+            made += _number(gap) + _number(length)
+        made += data[start:stop]
         if len(made) > limit:
             return None
     return bytes(made)
@@ -105,16 +113,16 @@ def _pieces(length: int) -> Struct:
 
 def _runs(data: bytes, base: bytes) -> Iterator[tuple[int, int]]:
     """Yield where runs begin and end."""
-    divide = _pieces(len(data)).unpack
+    divide, number = _pieces(len(data)).unpack, int.from_bytes
     ones, others = divide(data), divide(base)
     for place in chosen(range(len(ones)), map(ne, ones, others)):
-        one, first = ones[place], place * _PIECE
-        bits = int.from_bytes(one, "little") ^ int.from_bytes(others[place], "little")
-        start, end = ((bits & -bits).bit_length() - 1) // 8, (bits.bit_length() + 7) // 8
-        if end - start <= len(_APART):
+        first = place * _PIECE
+        bits = number(ones[place], "little") ^ number(others[place], "little")
+        start, end = (bits & -bits).bit_length() - 1 >> 3, bits.bit_length() + 7 >> 3
+        if end - start <= _LEAST_APART:
             yield first + start, first + end
         else:
-            yield from _runs_of(bits.to_bytes(len(one), "little"), first)
+            yield from _runs_of(bits.to_bytes(len(ones[place]), "little"), first)
 
 
 def _runs_of(bits: bytes, first: int) -> Iterator[tuple[int, int]]:
@@ -144,12 +152,20 @@ def restored(delta: bytes, base: bytes) -> bytes:
     Raises `InvalidBitstream` if it is not a difference.  Only its SHA-256 shows whether the bitstream is the right one.
     """
     data, at, end = bytearray(base), 0, 0
-    while at < len(delta):
-        # Most numbers are one byte.
-        gap, at = (delta[at], at + 1) if delta[at] < 0x80 else _read(delta, at)
-        length, at = (delta[at], at + 1) if at < len(delta) and delta[at] < 0x80 else _read(delta, at)
-        start, end = end + gap, end + gap + length
-        if length == 0 or end > len(data) or at + length > len(delta):
+    size, most = len(delta), len(base)
+    while at < size:
+        # Most gaps are two bytes, and most lengths one.
+        gap = delta[at]
+        if gap < 0x80:
+            at += 1
+        elif at + 2 < size and delta[at + 1] < 0x80:
+            gap, at = gap & 0x7F | delta[at + 1] << 7, at + 2
+        else:
+            gap, at = _read(delta, at)
+        length, at = (delta[at], at + 1) if at < size and delta[at] < 0x80 else _read(delta, at)
+        start = end + gap
+        end = start + length
+        if length == 0 or end > most or at + length > size:
             raise _damaged()
         data[start:end] = delta[at : at + length]
         at += length
