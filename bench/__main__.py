@@ -13,7 +13,7 @@ from importlib.metadata import distributions, version
 from pathlib import Path
 from typing import Any
 
-from bench.archiving import measure_archive
+from bench.archiving import measure_archive, measure_rows
 from bench.circuits import Mix
 from bench.feeding import measure_feed
 from bench.files import COUNT, CircuitFiles, write_circuits
@@ -73,19 +73,29 @@ def _measure(figures: Figures, options: argparse.Namespace, circuits: CircuitFil
             print(*instant_lines(figures.instant[-1]), sep="\n", flush=True)
     if options.part in ("simulated", "all"):
         _measure_simulated(figures, options)
-    if options.part == "archive" and options.feed is not None:
-        with tempfile.TemporaryDirectory(prefix="icefarm-bench-") as directory:
-            figures.feed.append(measure_feed(Path(directory), options.rate, options.feed, _say))
-            print(*feed_lines(figures.feed[-1]), sep="\n", flush=True)
-    elif options.part in ("archive", "all"):
-        figures.archive.append(measure_archive(circuits, options.pairs, options.turn, _say))
-        print(*archive_lines(figures.archive[-1]), sep="\n", flush=True)
+    if options.part in ("archive", "all"):
+        _measure_archive(figures, options, circuits)
     if options.part == "many":
         _measure_many(figures, options, circuits)
     if options.part in ("real", "all"):
         for each in measure_real(options.real_boards, WINDOWS, circuits, options.real_seconds, _say):
             figures.real.append(each)
             print(*real_lines(each), sep="\n", flush=True)
+
+
+def _measure_archive(figures: Figures, options: argparse.Namespace, circuits: CircuitFiles) -> None:
+    if options.part == "archive" and options.whole:
+        figures.archive.append(measure_archive(circuits, options.pairs, options.turn, _say))
+        print(*archive_lines(figures.archive[-1]), sep="\n", flush=True)
+        return
+    with tempfile.TemporaryDirectory(prefix="icefarm-bench-") as directory:
+        if options.part == "archive" and options.feed is not None:
+            figures.feed.append(measure_feed(Path(directory), options.rate, options.feed, _say))
+            print(*feed_lines(figures.feed[-1]), sep="\n", flush=True)
+        else:
+            found = measure_rows(Path(directory), options.pairs, options.rate, options.row_seconds, _say)
+            figures.rows.append(found)
+            print(*archive_lines(found), sep="\n", flush=True)
 
 
 def _measure_many(figures: Figures, options: argparse.Namespace, circuits: CircuitFiles) -> None:
@@ -144,9 +154,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seconds", type=float, default=5.0, help="of each stretch on instant boards (5)")
     parser.add_argument("--repeats", type=int, default=3, help="stretches, of which the median one counts (3)")
     parser.add_argument("--pairs", type=int, default=4, help="of turns with the archive and without it (4)")
+    parser.add_argument("--rate", type=float, default=1000.0, help="rows a second that are fed to the archive (1000)")
+    parser.add_argument("--row-seconds", type=float, default=20.0, help="of a turn in which rows are fed (20)")
+    parser.add_argument(
+        "--whole", action="store_true", help="part archive: turns of evaluations, not of rows that are fed"
+    )
     parser.add_argument("--turn", type=int, default=5000, help="evaluations of such a turn, in one run (5000)")
-    parser.add_argument("--feed", type=float, metavar="S", help="feed the archive for so long, without boards")
-    parser.add_argument("--rate", type=float, default=1000.0, help="rows a second that are fed (1000)")
+    parser.add_argument("--feed", type=float, metavar="S", help="part archive: feed it for so long; does a queue grow?")
     parser.add_argument("--workers", type=int, default=10, help="workers that the boards of part many have (10)")
     parser.add_argument("--idle", type=float, default=20.0, help="seconds for which they do nothing (20)")
     parser.add_argument("--real-boards", type=int, default=16, help="boards of real speed (16)")

@@ -43,6 +43,8 @@ class Figures:
     instant: list[InstantFigures] = Factory(list)
     real: list[RealFigures] = Factory(list)
     simulated: list[SimulatedFigures] = Factory(list)
+    #: The archive's cost: of rows that are fed to it, and of whole evaluations.
+    rows: list[ArchiveFigures] = Factory(list)
     archive: list[ArchiveFigures] = Factory(list)
     feed: list[FeedFigures] = Factory(list)
     many: list[ManyFigures] = Factory(list)
@@ -57,7 +59,7 @@ class Figures:
         for figures_of in self.simulated:
             found[f"new small circuits simulated a second, {figures_of.boards} boards"] = figures_of.new_rate
             found[f"known small circuits simulated a second, {figures_of.boards} boards"] = figures_of.known_rate
-        for cost in self.archive:
+        for cost in self.rows:
             found["CPU per evaluation of the archive"] = cost.cost
         return compare(found)
 
@@ -68,7 +70,8 @@ class Figures:
             "instant": [_instant_json(each) for each in self.instant],
             "real": [attrs.asdict(each) for each in self.real],
             "simulated": [_simulated_json(each) for each in self.simulated],
-            "archive": [{**attrs.asdict(each), "cost": each.cost} for each in self.archive],
+            "rows": [_archive_json(each) for each in self.rows],
+            "archive": [_archive_json(each) for each in self.archive],
             "feed": [attrs.asdict(each) for each in self.feed],
             "many": [attrs.asdict(each) for each in self.many],
             "goals": [
@@ -76,6 +79,10 @@ class Figures:
                 for each in self.compared()
             ],
         }
+
+
+def _archive_json(figures: ArchiveFigures) -> dict[str, Any]:
+    return {**attrs.asdict(figures), "cost": figures.cost, "margin": figures.margin}
 
 
 def _of_instant(figures: InstantFigures, form: str) -> dict[str, float]:
@@ -178,13 +185,14 @@ def simulated_lines(figures: SimulatedFigures) -> Iterator[str]:
 
 def archive_lines(figures: ArchiveFigures) -> Iterator[str]:
     """Tell what the archive costs."""
-    yield f"{figures.boards} instant boards, with the archive and without it, in {len(figures.archived)} pairs of turns"
+    yield f"{figures.what}: with the archive and without it, in {len(figures.archived)} pairs of turns"
     for name, turns in (("archived", figures.archived), ("not", figures.plain)):
-        yield f"  CPU ms per evaluation, {name:<9} " + ", ".join(f"{each.cpu:.2f}" for each in turns)
-    parts = ", ".join(f"{party} {figures.cost_of(party):+.3f}" for party in _PARTIES if party != "boards")
-    yield f"  cost of the archive, ms          {figures.cost:.3f} (each party's median: {parts})"
+        yield f"  CPU ms per evaluation, {name:<9} " + ", ".join(f"{each.cpu:.3f}" for each in turns)
     least, most = figures.differences[0], figures.differences[-1]
-    yield f"  by pairs of turns, ms            {least:.3f} to {most:.3f}; the wider, the busier was the machine"
+    cost = f"{figures.cost:.4f} +- {figures.margin:.4f}"
+    yield f"  cost of the archive, ms          {cost} (95 %; single pairs {least:.3f} to {most:.3f})"
+    for party in figures.parties:
+        yield f"    {party:<33}{figures.cost_of(party):+.4f}"
 
 
 def feed_lines(figures: FeedFigures) -> Iterator[str]:

@@ -153,7 +153,7 @@ def test_a_figure_without_anything_to_compare_it_with_has_no_factor() -> None:
 def test_all_that_is_measured_of_the_standard_farms_has_its_place_in_the_table() -> None:
     whole = Figures({}, instant=[figures(boards, 1000) for boards in (1, 4, 64, 200)])
     whole.simulated = [SimulatedFigures(64, [stretch(600)], [stretch(700)])]
-    whole.archive = [ArchiveFigures(4, [Turn(100, {"control": 0.1})], [Turn(100, {})])]
+    whole.rows = [ArchiveFigures("rows", [Turn(100, {"control": 0.1})], [Turn(100, {})])]
     whole.real = [RealFigures(16, window, 100, 35.0, 36.0, 34.5, 0.9, 120.0) for window in (0.1, 1.0)]
     placed = {each.goal.name for each in whole.compared()}
     for mix in (Mix.SPARSE, Mix.DENSE, Mix.RELATED):
@@ -173,13 +173,21 @@ def test_a_goal_that_is_missed_is_pointed_out() -> None:
     assert "NOT" in line
 
 
-def test_the_cost_of_the_archive_is_the_median_difference_of_neighbouring_turns() -> None:
-    archived = [Turn(100, {"worker": 0.5 + extra, "control": 0.1, "boards": 9.0}) for extra in (0.02, 0.9, 0.03)]
+def test_the_cost_of_the_archive_is_the_mean_difference_of_neighbouring_turns() -> None:
+    archived = [Turn(100, {"worker": 0.5 + extra, "control": 0.1, "boards": 9.0}) for extra in (0.02, 0.06, 0.04)]
     plain = [Turn(100, {"worker": 0.5, "control": 0.05, "boards": 3.0}) for _ in range(3)]
-    found = ArchiveFigures(4, archived, plain)
-    assert found.cost == pytest.approx(0.08)
-    assert found.cost_of("worker") == pytest.approx(0.03)
-    assert "0.080" in "\n".join(archive_lines(found))
+    found = ArchiveFigures("evaluations", archived, plain)
+    assert found.cost == pytest.approx(0.09)
+    # Student's t of 4.30 for three pairs, and a standard deviation of 0.02.
+    assert found.margin == pytest.approx(4.30 * 0.02 / 3**0.5)
+    assert found.parties == ["control", "worker"]
+    assert found.cost_of("worker") == pytest.approx(0.04)
+    assert "0.0900 +- 0.0497" in "\n".join(archive_lines(found))
+
+
+def test_one_pair_of_turns_says_nothing_of_the_others() -> None:
+    found = ArchiveFigures("evaluations", [Turn(100, {"worker": 0.5})], [Turn(100, {"worker": 0.4})])
+    assert found.margin == float("inf")
 
 
 def test_the_text_names_every_party_and_its_cost() -> None:
