@@ -741,7 +741,7 @@ async def what_a_store_says_of_its_rows_makes_the_lines_that_are_read_back(world
     for _ in arrived.rest():
         pass
     rows = await world.archive.runs.rows(run, NUMBER, 1000)
-    lines = b"".join(read.add(columns_of(rows)))
+    lines = read.add(columns_of(rows))
     assert arrived.summary is not None
     assert arrived.summary.manifest({}) == read.manifest({})
     assert read.digest == sha256(lines).hexdigest()

@@ -4,28 +4,26 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
+from itertools import chain, repeat
 from typing import Any
 
 from attrs import Factory, define
 
 from icefarm.errors import InvalidArgument
 from icefarm.runs.canonical import canonical, canonical_text, canonical_texts, digest, moment
-from icefarm.runs.numbers import index_of
+from icefarm.runs.numbers import indices_of
 from icefarm.text.outside_json import NotJson, parse_json
 
 __all__ = [
-    "COUNTED",
     "FORMAT",
     "LISTED",
     "MOST_BYTES",
     "Columns",
-    "LinedResult",
     "Summary",
     "checked_manifest",
     "columns_of",
-    "lined_up",
     "lines_of",
     "missing_in",
 ]
@@ -37,13 +35,15 @@ LISTED = 1000
 #: Bytes of the longest manifest.
 MOST_BYTES = 4 << 20
 
-#: What line after line of a board has in common, and the rest that a line takes from the archive as it is.
-_COMMON = ("attempt", "error", "firmware", "firmware_version", "message", "origin", "serial", "worker")
-_REST = ("circuit", "evaluation_id", "load_us", "sequence", "sha256", "temperature_c", "value", "window_us")
+#: What a line takes from the archive as it is: what many lines may have in common, and the rest.
+_COMMON = (
+    *("attempt", "error", "firmware", "firmware_version", "load_us", "message", "origin", "serial", "temperature_c"),
+    *("window_us", "worker"),
+)
+_REPEATED = frozenset((*_COMMON, "board_labels"))
+_REST = ("circuit", "evaluation_id", "sequence", "sha256", "value")
 #: All that a line is made of.
 _TAKEN = (*_COMMON, *_REST, "board_labels", "started_at", "ended_at")
-#: And all that a summary counts.
-COUNTED = ("serial", "error", "worker", "firmware", "firmware_version", "origin", "started_at", "ended_at")
 #: The names of a line in the order of the canonical form.
 _NAMES = sorted(("index", "board_labels", "started", "ended", *_COMMON, *_REST))
 
@@ -72,40 +72,54 @@ def columns_of(rows: Sequence[Mapping[str, Any]]) -> Columns:
     return {name: [row[name] for row in rows] for name in _TAKEN}
 
 
-def lines_of(results: Columns) -> list[bytes]:
+def lines_of(results: Columns) -> bytes:
     """Return the lines of results, each with its end.
 
     A line is one object of JSON in its canonical form.
     """
-    return _lines(results, list(map(index_of, results["evaluation_id"])))
+    return _lines(results, indices_of(results["evaluation_id"]))
 
 
-def _lines(results: Columns, indices: Sequence[int | None]) -> list[bytes]:
-    # This is code of each evaluation.  So it works on columns: what holds for a whole column is asked once.
-    labels = [None if each is None else _labels(each) for each in results["board_labels"]]
-    common = list(zip(labels, *(results[name] for name in _COMMON), strict=True))
-    forms = {each: _form(*each) for each in set(common)}
-    texts = {name: canonical_texts(results[name]) for name in _REST}
-    texts["index"] = canonical_texts(indices)
-    texts["started"], texts["ended"] = (map(_moment, results[name]) for name in ("started_at", "ended_at"))
-    # In the order of the names.
-    rest = zip(*(texts[name] for name in _NAMES if name in texts), strict=True)
-    return [(forms[each] % cells).encode() for each, cells in zip(common, rest, strict=True)]
+def _lines(results: Columns, indices: Sequence[int | None]) -> bytes:
+    # This is code of each evaluation.  So it works on columns: what a whole column has in common is written once, and
+    # all lines are put together at once.
+    columns = {
+        **results, "index": indices, "board_labels": _labels(results["board_labels"]),
+        "started": results["started_at"], "ended": results["ended_at"],
+    }  # fmt: skip
+    parts: list[Iterable[str]] = []
+    between = "{"
+    for name in _NAMES:
+        values, written = columns[name], _WRITTEN.get(name, canonical_texts)
+        between += f'"{name}":'
+        if name in _REPEATED and values.count(values[0]) == len(values):
+            between += next(iter(written(values[:1]))) + ","
+        else:
+            parts += (repeat(between), written(values))
+            between = ","
+    parts.append(repeat(between.removesuffix(",") + "}\n"))
+    return "".join(chain.from_iterable(zip(*parts, strict=False))).encode()
 
 
-def _moment(seconds: float | None) -> str:
-    return "null" if seconds is None else f'"{moment(seconds)}"'
+def _moments(times: Sequence[float | None]) -> Iterable[str]:
+    return ["null" if seconds is None else f'"{moment(seconds)}"' for seconds in times]
 
 
-@lru_cache(maxsize=4096)
-def _form(labels: str | None, *common: Any) -> str:
-    """Return a line with a place for each of what differs from line to line."""
-    texts = {name: canonical_text(value).replace("%", "%%") for name, value in zip(_COMMON, common, strict=True)}
-    texts["board_labels"] = "null" if labels is None else labels.replace("%", "%%")
-    return "{" + ",".join(f'"{name}":{texts.get(name, "%s")}' for name in _NAMES) + "}\n"
+def _labels(labels: Sequence[Mapping[str, Any] | None]) -> Sequence[str]:
+    return ["null" if each is None else _labels_text(each) for each in labels]
 
 
-def _labels(labels: Mapping[str, Any]) -> str:
+def _as_it_is(texts: Sequence[str]) -> Iterable[str]:
+    return texts
+
+
+#: What is not written as any other value.
+_WRITTEN: Mapping[str, Callable[[Sequence[Any]], Iterable[str]]] = {
+    "board_labels": _as_it_is, "started": _moments, "ended": _moments,
+}  # fmt: skip
+
+
+def _labels_text(labels: Mapping[str, Any]) -> str:
     if all(value.__class__ is str for value in labels.values()):
         return _texts(tuple(labels.items()))
     # Only a worker that is not icefarm's has others: 1 and True are equal there, and a list cannot be looked up.
@@ -146,18 +160,6 @@ class _Board:
         }
 
 
-#: What is left of a result once its line is made: its evaluation's id, which bitstream of the run it is of, that one's
-#: SHA-256, and its line.  The garbage collector passes over plain tuples of texts, of which thousands may wait.
-LinedResult = tuple[str, int | None, str | None, bytes]
-
-
-def lined_up(results: Columns) -> list[LinedResult]:
-    """Make the lines of results, which may be of several runs."""
-    ids = results["evaluation_id"]
-    indices = list(map(index_of, ids))
-    return list(zip(ids, indices, results["sha256"], _lines(results, indices), strict=True))
-
-
 @define
 class Summary:
     """What all results of a run amount to; they are added in the order of their evaluations' ids."""
@@ -173,29 +175,17 @@ class Summary:
     _lines: Any = Factory(hashlib.sha256)
     _circuit_lines: Any = Factory(hashlib.sha256)
 
-    def add(self, results: Columns) -> list[bytes]:
+    def add(self, results: Columns) -> bytes:
         """Add results, and return their lines."""
-        lined = lined_up(results)
-        self.count(results)
-        for each in lined:
-            self.append(each)
-        return [line for _, _, _, line in lined]
-
-    def count(self, results: Columns) -> None:
-        """Count results, whose turn in the order may be later: `append` takes what `lined_up` returns of each."""
-        ends = results["ended_at"]
-        self._count(results)
+        ends, indices = results["ended_at"], indices_of(results["evaluation_id"])
         begins = [begin or end for begin, end in zip(results["started_at"], ends, strict=True)]
         self.first = min(begins) if self.first is None else min(self.first, *begins)
         self.last = max(ends) if self.last is None else max(self.last, *ends)
-
-    def append(self, result: LinedResult) -> None:
-        """Add a result that was counted to the lines and circuits."""
-        _, index, sha256, line = result
-        self._lines.update(line)
-        if index is None or index != self._index:
-            self._index = index
-            self._list(sha256)
+        self._count(results)
+        self._list(indices, results["sha256"])
+        lines = _lines(results, indices)
+        self._lines.update(lines)
+        return lines
 
     def _count(self, results: Columns) -> None:
         counts = Counter(zip(*(results[name] for name in ("serial", "error", *_MAY_CHANGE)), strict=True))
@@ -211,11 +201,16 @@ class Summary:
                 board.failed += count
             board.seen.add(tuple(seen))
 
-    def _list(self, sha256: str | None) -> None:
-        self.circuits += 1
-        self._circuit_lines.update(f"{sha256 or '-'}\n".encode())
-        if self.circuits <= LISTED:
-            self._listed.append(sha256)
+    def _list(self, indices: Sequence[int | None], digests: Sequence[str | None]) -> None:
+        """List the circuits of results: one circuit may have several, on several boards."""
+        new: list[str | None] = []
+        for index, digest_ in zip(indices, digests, strict=True):
+            if index is None or index != self._index:
+                self._index = index
+                new.append(digest_)
+        self.circuits += len(new)
+        self._circuit_lines.update("".join([f"{each or '-'}\n" for each in new]).encode())
+        self._listed += new[: LISTED - len(self._listed)]
 
     @property
     def workers(self) -> list[str]:

@@ -54,7 +54,7 @@ def failure(index: int = 0, **fields: Any) -> dict[str, Any]:
 def made(*rows: dict[str, Any]) -> tuple[bytes, bytes]:
     """Return the manifest and the lines of a run with these rows."""
     summary = Summary()
-    lines = b"".join(summary.add(columns_of(rows)))
+    lines = summary.add(columns_of(rows))
     return canonical(summary.manifest(TOLD)), lines
 
 
@@ -115,7 +115,7 @@ def test_a_line_has_the_labels_of_its_board_in_the_canonical_form(label: Any) ->
     summary.add(columns_of([row(board_labels={"lab": 1})]))
     labels = {"lab": label}
     assert canonical(labels) == canonical(
-        json.loads(summary.add(columns_of([row(1, board_labels=labels)]))[0])["board_labels"]
+        json.loads(summary.add(columns_of([row(1, board_labels=labels)])))["board_labels"]
     )
 
 

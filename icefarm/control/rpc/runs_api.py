@@ -113,7 +113,7 @@ class RunProcedures:
                 "before then has them"
             )
         rows = await self.runs.rows(run, after or run.number, limit)
-        lines = b"".join(lines_of(columns_of(rows)))
+        lines = lines_of(columns_of(rows))
         return {"lines": lines.decode(), "next": rows[-1]["evaluation_id"] if len(rows) == limit else None}
 
     async def run_report(self, caller: Caller, runs: list[dict[str, Any]]) -> None:

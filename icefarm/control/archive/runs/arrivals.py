@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from operator import itemgetter
+from operator import itemgetter, lt
 from typing import Any
 
 from attrs import Factory, define
@@ -25,28 +25,33 @@ from attrs import Factory, define
 from icefarm.contract import account_of
 from icefarm.control.archive.interface import Stored
 from icefarm.control.archive.rows import ArchiveRow
-from icefarm.runs.manifest import COUNTED, Columns, LinedResult, Summary, lined_up
-from icefarm.runs.numbers import index_of
+from icefarm.runs.manifest import Columns, Summary
+from icefarm.runs.numbers import index_of, indices_of
 from icefarm.text.outside_json import parse_json
 
 __all__ = ["MOST_ROWS", "MOST_RUNS", "WINDOW", "Arrivals", "RunSoFar"]
 
 #: Rows of a run that wait for earlier ones: of 1,000 a second, workers deliver each within a few seconds.
 WINDOW = 4096
-#: Rows that are summed up at once when more wait.
-STEP = 256
+#: Rows that are summed up at once when more wait: they take about 2 ms.
+STEP = 512
 #: Rows of all runs that wait, at about 1 kB each, and runs that are known.
 MOST_ROWS, MOST_RUNS = 32_768, 4096
 
-_id_of = itemgetter(0)
+#: A row as it waits, with its worker.  The garbage collector passes over plain tuples, of which thousands may wait.
+Waiting = tuple[Any, ...]
+_FIELDS = (*ArchiveRow._fields, "worker")
+_id_of = itemgetter(ArchiveRow._fields.index("evaluation_id"))
 
 
 @define(eq=False)
 class RunSoFar:
     """The rows of a run that have arrived."""
 
+    #: How many.
+    rows: int = 0
     _summary: Summary = Factory(Summary)
-    _waiting: list[LinedResult] = Factory(list)
+    _waiting: list[Waiting] = Factory(list)
     #: The evaluation that was summed up last.
     _last: str = ""
     #: A row came too late, or twice, or its id is not one of a run.
@@ -57,18 +62,10 @@ class RunSoFar:
         """Rows that are not summed up yet."""
         return len(self._waiting)
 
-    @property
-    def rows(self) -> int:
-        """All rows."""
-        return self._summary.results + self._summary.failed
-
-    def add(self, results: Columns, lined: Sequence[LinedResult]) -> None:
-        """Add rows: the columns of them that are counted, and the lines."""
-        self._summary.count(results)
-        self._waiting += lined
-
-    def settle(self) -> None:
-        """Sum up what has waited for long enough."""
+    def add(self, worker: str, rows: Sequence[ArchiveRow]) -> None:
+        """Add rows, and sum up those that have waited for long enough."""
+        self.rows += len(rows)
+        self._waiting += [(*row, worker) for row in rows]
         while len(self._waiting) >= WINDOW + STEP:
             self._waiting.sort(key=_id_of)
             self._sum_up(STEP)
@@ -87,21 +84,23 @@ class RunSoFar:
 
     def _sum_up(self, count: int) -> None:
         some, self._waiting = self._waiting[:count], self._waiting[count:]
-        for result in some:
-            id, index, _, _ = result
-            self._wrong = self._wrong or index is None or id <= self._last
-            self._last = id
-            self._summary.append(result)
+        results = _results(some)
+        ids = results["evaluation_id"]
+        # In order, none twice.
+        self._wrong = self._wrong or not all(map(lt, (self._last, *ids), ids)) or None in indices_of(ids)
+        self._last = ids[-1]
+        if not self._wrong:
+            self._summary.add(results)
 
 
-def _results(worker: str, rows: Sequence[ArchiveRow]) -> Columns:
+def _results(rows: Sequence[Waiting]) -> Columns:
     """Return rows as the database gives them back, by columns."""
-    columns: dict[str, Sequence[Any]] = dict(zip(ArchiveRow._fields, zip(*rows, strict=True), strict=True))
+    columns: dict[str, Sequence[Any]] = dict(zip(_FIELDS, zip(*rows, strict=True), strict=True))
+    labels = columns["board_labels"]
     return {
         **columns,
-        "worker": [worker] * len(rows),
         "value": list(map(_value, columns["value"])),
-        "board_labels": [None if text is None else parse_json(text) for text in columns["board_labels"]],
+        "board_labels": [None if text is None else parse_json(text) for text in labels],
     }
 
 
@@ -125,16 +124,13 @@ class Arrivals:
         """Note a batch that was stored."""
         whole = sum(stored.new.values()) == len(stored.rows)
         runs: dict[tuple[str, str], list[ArchiveRow]] = {}
-        for owned in stored.rows:
-            row = owned.row
-            runs.setdefault((owned.client, row.evaluation_id[:32]), []).append(row)
-        taken: list[tuple[RunSoFar, Sequence[ArchiveRow]]] = []
+        for row, client, _ in stored.rows:
+            runs.setdefault((client, row.evaluation_id[:32]), []).append(row)
         for (client, number), rows in runs.items():
             if any(index_of(row.evaluation_id) is not None for row in rows):
                 run = self._run_of((account_of(client), number), rows, whole=whole)
                 if run is not None:
-                    taken.append((run, rows))
-        self._add(worker, taken)
+                    run.add(worker, rows)
         self._forget_some()
 
     def _run_of(self, key: tuple[str, str], rows: Sequence[ArchiveRow], *, whole: bool) -> RunSoFar | None:
@@ -143,22 +139,6 @@ class Arrivals:
         if run is not None and not (whole and all(row.attempt == 1 for row in rows)):
             run = self._runs[key] = None
         return run
-
-    def _add(self, worker: str, taken: Sequence[tuple[RunSoFar, Sequence[ArchiveRow]]]) -> None:
-        """Add rows to their runs.
-
-        The lines of all are made together: of a script that evaluates one circuit at a time, a batch has hundreds of
-        runs.
-        """
-        if not taken:
-            return
-        results = _results(worker, [row for _, rows in taken for row in rows])
-        lined, begin = lined_up(results), 0
-        for run, rows in taken:
-            part = slice(begin, begin + len(rows))
-            run.add({name: results[name][part] for name in COUNTED}, lined[part])
-            run.settle()
-            begin = part.stop
 
     def take(self, account: str, number: str, rows: int) -> RunSoFar | None:
         """Forget a run that ends, and return it if so many rows of it have arrived; their order is still to be seen."""
