@@ -1,30 +1,40 @@
-"""Pure: no I/O, no clock.  JSON of a mapping that comes again and again, such as the options of evaluations."""
+"""Pure: no I/O, no clock.  JSON of mappings, of which neighbours are mostly equal: options of evaluations."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from itertools import groupby
 from typing import Any
 
-from attrs import define
+__all__ = ["repeated_json"]
 
-__all__ = ["RepeatedJson"]
+Encode = Callable[[Any], str]
 
 
-@define(eq=False)
-class RepeatedJson:
-    """Writes mappings as JSON, and one that equals the last one not again."""
+def repeated_json(encode: Encode, values: Sequence[Mapping[str, Any] | None]) -> list[str | None]:
+    """Return each mapping as JSON, or None for None; ``encode`` writes one, and is not asked for equal neighbours.
 
-    #: Writes one.
-    encode: Callable[[Any], str]
-    _value: Any = None
-    _types: tuple[type, ...] = ()
-    _text: str = ""
+    Raises what ``encode`` raises.
+    """
+    texts: list[str | None] = []
+    for value, equal in groupby(values):
+        some = list(equal)
+        if value is None:
+            texts += [None] * len(some)
+        elif len(some) == 1 or _are_the_same(some):
+            texts += [encode(value)] * len(some)
+        else:
+            texts += map(encode, some)
+    return texts
 
-    def json(self, value: Mapping[str, Any]) -> str:
-        """Return a mapping as JSON.  Raises what `encode` raises."""
-        # 1, 1.0 and True are equal, and written differently; what is in lists and mappings is not looked at.
-        types = tuple(map(type, value.values()))
-        if value != self._value or types != self._types or list in types or dict in types:
-            text = self.encode(value)
-            self._value, self._types, self._text = dict(value), types, text
-        return self._text
+
+def _are_the_same(equal: Sequence[Any]) -> bool:
+    """Tell whether equal mappings are written the same.
+
+    1, 1.0 and True are equal, and written differently; what is in lists and mappings is not looked at.
+    """
+    for values in zip(*map(dict.values, equal), strict=True):
+        types = set(map(type, values))
+        if len(types) > 1 or not types.isdisjoint((list, dict)):
+            return False
+    return True

@@ -15,10 +15,16 @@ from typing import Any, NamedTuple
 
 from attrs import frozen
 
+# It reads rows in half of the time.
+try:
+    from orjson import loads
+except ImportError:  # a platform for which there is no wheel
+    loads = None  # type: ignore[assignment]
+
 from icefarm.contract import ARCHIVE_FIELDS, LONGEST_NAME, MAX_CIRCUIT_NAME, account_of, default_experiment, valid_name
 from icefarm.control.inventory.bounds import clean
 from icefarm.text.outside_json import parse_strict_json
-from icefarm.text.repeated_json import RepeatedJson
+from icefarm.text.repeated_json import repeated_json
 
 __all__ = [
     "ArchiveRow",
@@ -80,6 +86,9 @@ _MOST: Mapping[str, float] = {
     **dict.fromkeys(("started_at", "ended_at"), LATEST),
 }
 _default_experiment = lru_cache(maxsize=1024)(default_experiment)
+#: Makes a number that is too long for 64 bits one that is easily found.
+_DIGITS = bytes.maketrans(b"123456789[: -", b"000000000,,,,")
+_LONG_NUMBER = b"," + 19 * b"0"
 _ENCODE = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 
 
@@ -156,6 +165,9 @@ def _right_rows(found: Sequence[Any], now: float, days: float) -> list[ArchiveRo
 
 def _decoded(batch: bytes) -> list[Any]:
     """Decode the lines of a batch; None for each that is no JSON."""
+    together = _quickly_decoded(batch)
+    if together is not None:
+        return together
     lines = batch.split(b"\n")
     try:
         # One call for all costs less than one for each.
@@ -165,6 +177,20 @@ def _decoded(batch: bytes) -> list[Any]:
     except ValueError:
         pass
     return [_decoded_line(line) for line in lines]
+
+
+def _quickly_decoded(batch: bytes) -> list[Any] | None:
+    """Decode the lines of a batch; None where the standard library may see something else in it.
+
+    That is a whole number that takes more than 64 bits, and half of a pair of surrogates.
+    """
+    if loads is None or not batch.isascii() or _LONG_NUMBER in batch.translate(_DIGITS):
+        return None
+    try:
+        together = loads(b"[%s]" % batch.replace(b"\n", b","))
+    except ValueError:
+        return None
+    return together if len(together) == batch.count(b"\n") + 1 else None
 
 
 def _decoded_line(line: bytes) -> Any:
@@ -271,7 +297,7 @@ def _cells(columns: Mapping[str, Sequence[Any]], now: float, days: float) -> lis
     errors, values = columns["error"], columns["value"]
     cells: dict[str, Iterable[Any]] = {
         **columns,
-        "options": map(RepeatedJson(_ENCODE).json, columns["options"]),
+        "options": repeated_json(_ENCODE, columns["options"]),
         "value": _unless_failed(map(_json, values), errors),
         "number": _unless_failed(map(_number_of, values), errors),
         "message": _texts(columns["message"], LONGEST_MESSAGE),
@@ -314,8 +340,7 @@ def _texts(values: Sequence[Any], longest: int) -> Sequence[str | None]:
 def _mappings(values: Sequence[Mapping[str, Any] | None]) -> Iterable[str | None]:
     if not any(values):
         return repeat(None)
-    written = RepeatedJson(_ENCODE).json
-    return [written(value) if value else None for value in values]
+    return repeated_json(_ENCODE, [value or None for value in values])
 
 
 @lru_cache(maxsize=4096)

@@ -54,6 +54,9 @@ def _column(values: Sequence[Any]) -> Iterable[str]:
         return repeat(_NULL, len(values))
     if types == {str}:
         return values if _is_plain("".join(values)) else map(_copied, values)
+    if types == {date}:
+        days = {day: str(day) for day in set(values)}
+        return [days[day] for day in values]
     if type(None) not in types and str not in types:
         return map(str, values)
     return map(_copied, values)
