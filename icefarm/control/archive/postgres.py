@@ -180,6 +180,13 @@ _ANNOUNCE = """
      WHERE id = %(id)s
 """
 
+# Rows are only added, in the course of a day: looking at all of them again whenever there are a tenth more would cost
+# some of them ten times what storing them does.
+_PARTITION = """
+    CREATE TABLE IF NOT EXISTS {partition} PARTITION OF measurement FOR VALUES FROM (%s) TO (%s)
+      WITH (autovacuum_analyze_scale_factor = 1, autovacuum_vacuum_insert_scale_factor = 1)
+"""
+
 _PARTITIONS = """
     SELECT substr(c.relname, 13), pg_total_relation_size(c.oid)
       FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
@@ -274,10 +281,7 @@ class PostgresArchive(Statements, Archive):
 
     def _make_partitions(self, cursor: Any, days: set[date]) -> None:
         for day in sorted(days - self._days):
-            cursor.execute(
-                f"CREATE TABLE IF NOT EXISTS {partition_of(day)} PARTITION OF measurement FOR VALUES FROM (%s) TO (%s)",
-                (day, day + timedelta(days=1)),
-            )
+            cursor.execute(_PARTITION.format(partition=partition_of(day)), (day, day + timedelta(days=1)))
 
     async def prepare(self, days: Sequence[date]) -> None:
         await self._writer.run(lambda cursor: self._make_partitions(cursor, set(days)), STORE_LIMIT)

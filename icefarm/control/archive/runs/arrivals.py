@@ -140,6 +140,11 @@ class Arrivals:
             run = self._runs[key] = None
         return run
 
+    def lacks(self, account: str, number: str, rows: int) -> bool:
+        """Tell whether fewer rows of a run have arrived here; what another control had is not known."""
+        run = self._runs.get((account, number))
+        return run is not None and run.rows < rows
+
     def take(self, account: str, number: str, rows: int) -> RunSoFar | None:
         """Forget a run that ends, and return it if so many rows of it have arrived; their order is still to be seen."""
         run = self._runs.pop((account, number), None)

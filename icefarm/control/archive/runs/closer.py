@@ -15,7 +15,7 @@ from icefarm.concurrency.deferreds import Repeated
 from icefarm.contract import WorkerRecord
 from icefarm.control.archive.intake import MAX_BATCH
 from icefarm.control.archive.runs.arrivals import Arrivals, RunSoFar
-from icefarm.control.archive.runs.closing import LOST, RunStanding, may_close, next_look
+from icefarm.control.archive.runs.closing import LOST, SETTLED, RunStanding, may_close, next_look
 from icefarm.control.archive.runs.interface import Closed, Run, RunStore
 from icefarm.control.storage.interface import Store
 from icefarm.control.telemetry.events import Event, MeasurementsArchived, WorkerIntroduced
@@ -136,6 +136,9 @@ class RunCloser:
             if over_at is None:
                 # Its client is there: nothing is counted while a run goes on.
                 return False
+        elif farm.now - run.ended_at < SETTLED and self.arrivals.lacks(run.account, run.number, run.told.results):
+            # Counting a run costs as much as a batch.
+            return False
         standing = await self._standing(run, over_at, farm.now)
         progress = await self.runs.progress(run)
         if not may_close(
