@@ -19,7 +19,7 @@ from icefarm.concurrency.clock import Clock
 from icefarm.concurrency.rate_limit import RateLimit
 from icefarm.errors import IcefarmError, UnknownBitstream
 from icefarm.worker.archive.rows import Note, failure_row, measurement_row
-from icefarm.worker.archive.spool import BATCH_BYTES, GROUP_BYTES, Batch, MemorySpool, Spool
+from icefarm.worker.archive.spool import BATCH_BYTES, GROUP_BYTES, Batch, MemorySpool, Spool, row_count
 
 __all__ = ["GATHER", "MOST_GATHERED", "SOON", "ArchiveLink", "Recorder", "ReservationRows", "Sender"]
 
@@ -75,18 +75,28 @@ class RowWriter:
 
     def flush(self) -> None:
         """Write the rows of what has gathered."""
-        if self._gathered:
-            gathered, self._gathered = self._gathered, []
-            self.write(self._rows_of(gathered))
+        if not self._gathered:
+            return
+        gathered, self._gathered = self._gathered, []
+        try:
+            rows = [measurement_row(*each) for each in gathered]
+        except Exception:
+            rows = list(self._rows_of(gathered))
+        self.write(rows)
 
-    def write(self, rows: Iterable[bytes]) -> None:
+    def write(self, rows: Sequence[bytes]) -> None:
         """Write rows to the spool.  Those that cannot be written are counted."""
-        for group in _groups(rows):
+        if not rows:
+            return
+        together = b"\n".join(rows)
+        # Nearly always there is one group.
+        for group in [together] if len(together) <= GROUP_BYTES else map(b"\n".join, _groups(rows)):
             try:
-                self.spool.append(b"\n".join(group))
+                self.spool.append(group)
             except OSError as error:
-                self._lose(len(group), error)
-        self._warn_of_dropped()
+                self._lose(row_count(group), error)
+        if self.spool.dropped != self._dropped:
+            self._warn_of_dropped()
 
     def _rows_of(self, gathered: Iterable[tuple[str, Note, Mapping[str, Any]]]) -> Iterator[bytes]:
         for reservation, note, measured in gathered:
@@ -106,7 +116,7 @@ class RowWriter:
 
     def _warn_of_dropped(self) -> None:
         dropped = self.spool.dropped
-        if dropped != self._dropped and self._warnings.passes(self._clock.seconds()):
+        if self._warnings.passes(self._clock.seconds()):
             self._dropped = dropped
             self._log.warn(
                 "the archive's spool is full: its oldest measurements are dropped, {dropped} so far", dropped=dropped

@@ -21,7 +21,7 @@ from attrs import Factory, define, field, frozen
 from icefarm.system.files import FileLock, write_all
 from icefarm.worker.archive.rows import MAX_ROW
 
-__all__ = ["GROUP_BYTES", "Batch", "FileSpool", "MemorySpool", "Spool"]
+__all__ = ["GROUP_BYTES", "Batch", "FileSpool", "MemorySpool", "Spool", "row_count"]
 
 #: Bytes of a file; the oldest file is dropped when the spool is full.
 SEGMENT = 8 << 20
