@@ -161,9 +161,13 @@ def _accounts(farm: FedFarm) -> Accounts:
 
 
 def _purpose(connection: str | None) -> Party:
-    """Return what a process of PostgreSQL is for; connections that have ended count for its first process."""
-    names = {None: "background", _WRITER: "archive's connection", _OWN: "upkeep of tables"}
-    return f"PostgreSQL: {names.get(connection, 'other connections')}"
+    """Return what a process of PostgreSQL is for.
+
+    Other connections are not told from processes without any: what one has used counts for the first process once it
+    has ended.
+    """
+    names = {_WRITER: "the archive's connection", _OWN: "upkeep of tables"}
+    return f"PostgreSQL: {names.get(connection or '', 'all else')}"
 
 
 # ---------------------------------------------------------------------------------- whole evaluations
