@@ -19,6 +19,7 @@ from icefarm.control.archive.interface import Stored
 from icefarm.control.archive.runs import arrivals as module
 from icefarm.control.archive.runs.arrivals import Arrivals
 from icefarm.control.archive.runs.closer import RunCloser
+from icefarm.control.archive.runs.closing import SETTLED
 from icefarm.control.archive.runs.interface import Run
 from icefarm.control.telemetry.publisher import Publisher
 from icefarm.runs.manifest import Summary, columns_of
@@ -216,3 +217,29 @@ def test_a_run_whose_rows_all_arrived_is_closed_without_reading_them(model: Mode
     assert done == [None]
     manifest = json.loads(now(model.archive.runs.manifest(model.run.id)))
     assert (manifest["results"]["count"], manifest["results"]["digest"]) == (3, digest)
+
+
+class Counted:
+    """A store of runs, and how often they are counted."""
+
+    def __init__(self, runs: MemoryRuns) -> None:
+        self._runs = runs
+        self.times = 0
+
+    def __getattr__(self, name: str) -> Any:
+        self.times += name == "progress"
+        return getattr(self._runs, name)
+
+
+def test_a_run_is_not_counted_before_its_rows_are_here_unless_they_take_long(model: Model) -> None:
+    runs: Any = Counted(model.archive.runs)
+    closer = RunCloser(runs, model.world.store, model.clock, model.arrivals)
+    model.arrive(row(model.a, of(0)))
+    report = RunReport(NUMBER, "counter", {"A": model.a.id}, "ga-7", ended=True, results=2)
+    now(model.archive.runs.report("ada", [report], ["ga-7"]))
+    now(closer.pass_once())
+    assert runs.times == 0
+    # Another control may have had the other row.
+    model.clock.advance(SETTLED)
+    now(closer.pass_once())
+    assert runs.times == 1

@@ -100,8 +100,9 @@ class RunCloser:
         open_runs = await self.runs.open()
         self._looked = {run.id: self._looked[run.id] for run in open_runs if run.id in self._looked}
         due = [run for run in open_runs if self._is_due(run)]
-        if due:
-            await self._look_at(due)
+        here = [run for run in due if not self._waits(run)]
+        if here:
+            await self._look_at(here)
         if any(run.ended_at is not None and run.id in self._looked for run in open_runs):
             self.poke()
 
@@ -109,13 +110,28 @@ class RunCloser:
         looked = self._looked.get(run.id)
         return looked is None or looked.next <= self.clock.seconds()
 
+    def _waits(self, run: Run) -> bool:
+        """Tell whether a run that has ended waits for rows, as is known here: to count it costs as much as a batch.
+
+        Another control may have had some of them, so this is not asked forever.
+        """
+        if run.ended_at is None or not self.arrivals.lacks(run.account, run.number, run.told.results):
+            return False
+        now = self.clock.seconds()
+        # The clock of the database may be another one.
+        if not 0 <= now - run.ended_at < SETTLED:
+            return False
+        self._looked.setdefault(run.id, _Looked(now, now))
+        return True
+
     async def _look_at(self, runs: Sequence[Run]) -> None:
         versions = {worker.name: worker.version for worker in await self.store.workers()}
         farm = _Farm(await self.store.now(), versions)
         for run in runs:
             now, looked = self.clock.seconds(), self._looked.get(run.id)
             since = now if looked is None else looked.since
-            if not await self._close_or_wait(run, farm, looked is None):
+            first = looked is None or looked.next == looked.since
+            if not await self._close_or_wait(run, farm, first):
                 self._looked[run.id] = _Looked(since, now + next_look(now - since))
 
     async def _close_or_wait(self, run: Run, farm: _Farm, first: bool) -> bool:
@@ -136,9 +152,6 @@ class RunCloser:
             if over_at is None:
                 # Its client is there: nothing is counted while a run goes on.
                 return False
-        elif farm.now - run.ended_at < SETTLED and self.arrivals.lacks(run.account, run.number, run.told.results):
-            # Counting a run costs as much as a batch.
-            return False
         standing = await self._standing(run, over_at, farm.now)
         progress = await self.runs.progress(run)
         if not may_close(
