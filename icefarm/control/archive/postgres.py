@@ -15,6 +15,7 @@ from attrs import Factory, define, field
 
 from icefarm.contract import ExperimentBoard, ExperimentFigures, ExperimentPart, FailureRecord
 from icefarm.control.archive.copying.extracts import PAGE, RESULT, extract, result_fields
+from icefarm.control.archive.copying.served import ServedReservations
 from icefarm.control.archive.copying.storing import COLUMNS, PREPARE, partition_of, store_rows
 from icefarm.control.archive.copying.thread import ThreadConnection
 from icefarm.control.archive.interface import (
@@ -47,11 +48,6 @@ STORE_LIMIT, EXPORT_LIMIT = 20.0, 3600.0
 EXTRACT_LIMIT = 60.0
 #: Level of gzip: a day in a few seconds.
 COMPRESSION = 4
-
-_RESERVATIONS = """
-    SELECT id, serial, client FROM reservation
-     WHERE id = ANY (%(ids)s) AND (worker = %(worker)s OR %(worker)s = ANY (past_workers))
-"""
 
 # This locks them until the batch is committed: a batch of a control that was killed and one of the next control, or of
 # two workers, then see each other's attempts of an evaluation.
@@ -225,6 +221,7 @@ class PostgresArchive(Statements, Archive):
     _writer: ThreadConnection = field(init=False)
     _keeper: ThreadConnection = field(init=False)
     _reader: ThreadConnection = field(init=False)
+    _served: ServedReservations = Factory(ServedReservations)
     #: Days that have a partition for certain.
     _days: set[date] = Factory(set)
 
@@ -256,8 +253,7 @@ class PostgresArchive(Statements, Archive):
         return await self._writer.run(partial(self._store, worker, rows), STORE_LIMIT)
 
     def _store(self, worker: str, rows: Sequence[ArchiveRow], cursor: Any) -> Stored:
-        cursor.execute(_RESERVATIONS, {"ids": list({row.reservation for row in rows}), "worker": worker})
-        own = owned(rows, {id: (serial, client) for id, serial, client in cursor.fetchall()})
+        own = owned(rows, self._served.of(worker, {row.reservation for row in rows}, cursor))
         if not own:
             return Stored(foreign=len(rows))
         new = self._copy(worker, own, cursor)
