@@ -13,7 +13,7 @@ from typing import Any
 
 import rfc8785
 
-__all__ = ["canonical", "canonical_text", "canonical_texts", "digest", "moment", "seconds_of"]
+__all__ = ["canonical", "canonical_text", "canonical_texts", "digest", "moment", "moments", "seconds_of"]
 
 #: The largest whole number that every reader of JSON takes exactly.
 _LARGEST = 2**53 - 1
@@ -78,6 +78,22 @@ def moment(seconds: float | None) -> str | None:
         return f"{(_START + timedelta(microseconds=microseconds)).isoformat(timespec='microseconds')}Z"
     digits = str(microseconds)
     return f"{_to_the_second(digits[:-6])}.{digits[-6:]}Z"
+
+
+def moments(times: Sequence[float | None]) -> list[str | None]:
+    """Return `moment` of each time; neighbours mostly have their second in common."""
+    texts: list[str | None] = []
+    last = second = ""
+    for seconds in times:
+        if seconds is None or seconds < 1:
+            texts.append(moment(seconds))
+            continue
+        digits = str(round(seconds * 1e6))
+        if digits[:-6] != last:
+            last = digits[:-6]
+            second = _to_the_second(last)
+        texts.append(f"{second}.{digits[-6:]}Z")
+    return texts
 
 
 @lru_cache(maxsize=1024)

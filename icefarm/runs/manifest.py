@@ -12,7 +12,7 @@ from typing import Any
 from attrs import Factory, define
 
 from icefarm.errors import InvalidArgument
-from icefarm.runs.canonical import canonical, canonical_text, canonical_texts, digest, moment
+from icefarm.runs.canonical import canonical, canonical_text, canonical_texts, digest, moment, moments
 from icefarm.runs.numbers import indices_of
 from icefarm.text.outside_json import NotJson, parse_json
 
@@ -102,7 +102,7 @@ def _lines(results: Columns, indices: Sequence[int | None]) -> bytes:
 
 
 def _moments(times: Sequence[float | None]) -> Iterable[str]:
-    return ["null" if seconds is None else f'"{moment(seconds)}"' for seconds in times]
+    return ["null" if text is None else f'"{text}"' for text in moments(times)]
 
 
 def _labels(labels: Sequence[Mapping[str, Any] | None]) -> Sequence[str]:

@@ -291,26 +291,33 @@ def _are_within(values: Sequence[float | None], most: float) -> bool:
 
 def _cells(columns: Mapping[str, Sequence[Any]], now: float, days: float) -> list[Iterable[Any]]:
     """Return columns with what an `ArchiveRow` has, in its order.  Raises ValueError for what JSON has no form for."""
-    ended = list(map(_to_the_microsecond, columns["ended_at"]))
-    today, first, last = int(now // DAY), now - days * DAY, now + AHEAD
-    own = [int(end // DAY) if first < end < last else today for end in ended]
+    # As the database gives times back: to the microsecond.
+    ended = [round(end * 1e6) / 1e6 for end in columns["ended_at"]]
     errors, values = columns["error"], columns["value"]
     cells: dict[str, Iterable[Any]] = {
         **columns,
         "options": repeated_json(_ENCODE, columns["options"]),
-        "value": _unless_failed(map(_json, values), errors),
-        "number": _unless_failed(map(_number_of, values), errors),
+        "value": _unless_failed(_texts_of_values(values), errors),
+        "number": _unless_failed(_numbers_of(values), errors),
         "message": _texts(columns["message"], LONGEST_MESSAGE),
         "sha256": _texts(columns["sha256"], LONGEST_NAME),
         "circuit": _texts(columns["circuit"], MAX_CIRCUIT_NAME),
         "labels": _mappings(columns["labels"]),
         "board_labels": _mappings(columns["board_labels"]),
-        "started_at": [None if start is None else _to_the_microsecond(start) for start in columns["started_at"]],
+        "started_at": [None if start is None else round(start * 1e6) / 1e6 for start in columns["started_at"]],
         "ended_at": ended,
-        "day": _each(day_of, own),
+        "day": _days(ended, now, days),
     }
     cells.update((name, _each(_word, columns[name])) for name in _WORDS)
     return [cells[name] for name in ArchiveRow._fields]
+
+
+def _days(ended: Sequence[float], now: float, days: float) -> Sequence[date]:
+    today, first, last = int(now // DAY), now - days * DAY, now + AHEAD
+    least, most = min(ended), max(ended)
+    if first < least and most < last and least // DAY == most // DAY:
+        return [day_of(int(least // DAY))] * len(ended)
+    return _each(day_of, [int(end // DAY) if first < end < last else today for end in ended])
 
 
 def _unless_failed(values: Iterable[Any], errors: Sequence[str | None]) -> Iterable[Any]:
@@ -349,9 +356,8 @@ def _are_names(reservation: str, serial: str, kind: str, experiment: str | None)
     return all(map(valid_name, (reservation, serial, kind))) and (experiment is None or valid_name(experiment))
 
 
-def _to_the_microsecond(seconds: float) -> float:
-    """Return a time as the database gives it back."""
-    return round(seconds * 1e6) / 1e6
+def _texts_of_values(values: Sequence[Any]) -> Iterable[str]:
+    return map(str, values) if set(map(type, values)) == {int} else map(_json, values)
 
 
 def _json(value: Any) -> str:
@@ -362,6 +368,12 @@ def _json(value: Any) -> str:
 def _word(text: str | None) -> str | None:
     """Return a text that many rows have; an empty one is none, as in the database."""
     return clean(text, LONGEST_NAME) if text else None
+
+
+def _numbers_of(values: Sequence[Any]) -> Iterable[float | None]:
+    if set(map(type, values)) == {int} and _are_within(values, LARGEST):
+        return map(float, values)
+    return map(_number_of, values)
 
 
 def _number_of(value: Any) -> float | None:

@@ -15,7 +15,7 @@ from attrs import define
 
 from icefarm.control.archive.interface import ExperimentKey
 from icefarm.control.archive.rows import ArchiveRow, OwnedRow
-from icefarm.runs.canonical import moment
+from icefarm.runs.canonical import moment, moments
 
 __all__ = ["COPIED", "STEP", "StepSums", "as_arrays", "as_text", "id_ranges", "sums_of"]
 
@@ -42,7 +42,7 @@ def as_text(worker: str, rows: Sequence[OwnedRow], ids: Mapping[ExperimentKey, i
     texts: list[Iterable[str]] = [[begins[owner] for owner in owners]]
     for name in COPIED[3:]:
         values = columns[name]
-        texts.append(_column(list(map(moment, values)) if name.endswith("ed_at") else values))
+        texts.append(_column(moments(values) if name.endswith("ed_at") else values))
     lines = map("\t".join, zip(*texts, strict=False))
     return "\n".join(lines) + "\n"
 
