@@ -49,6 +49,9 @@ __all__ = ["FedFarm", "Feed", "Feeder", "Look", "fed_farm"]
 WORKER, BOARDS, EXPERIMENT = "feeder", 64, "feed"
 #: Rows that are written together, as a busy worker writes them before its answers leave: three to four.
 TOGETHER = 4
+#: Bytes that are copied between two answers, in any turn: a worker does other things meanwhile, and finds little of the
+#: code that keeps rows in the processor's caches.
+OTHER_THINGS = 1 << 20
 #: Seconds between looks at the spool, and for a call.
 LOOK, LIMIT = 5.0, 60.0
 #: Seconds after which everything that was fed must have arrived.
@@ -159,6 +162,8 @@ class Feed:
     _clock: Any = None
     _recorder: Any = None
     _rows: list[ReservationRows] = Factory(list)
+    _other: bytes = bytes(OTHER_THINGS)
+    _place: bytearray = Factory(lambda: bytearray(OTHER_THINGS))
 
     def begin(self, clock: Any, recorder: Recorder) -> None:
         """Begin now."""
@@ -174,6 +179,7 @@ class Feed:
                 self._keep(self.fed)
                 self.fed += 1
             self._recorder.flush()
+            self._place[:] = self._other
 
     def _keep(self, number: int) -> None:
         now = time.time()
