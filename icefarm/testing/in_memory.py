@@ -30,7 +30,7 @@ from icefarm.testing.memory.store import MemoryStore
 from icefarm.testing.memory.wamp import MemoryBus, MemoryRouter
 from icefarm.testing.processes.exit_watcher import ThreadedProcesses
 from icefarm.virtual.usb_bus import VirtualBus, VirtualBusOptions
-from icefarm.worker.board.hardware import SerialHardware
+from icefarm.worker.board.serial_hardware import SerialHardware
 from icefarm.worker.control_link.link import WorkerIdentity
 from icefarm.worker.sources import VirtualBoards
 

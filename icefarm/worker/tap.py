@@ -35,7 +35,7 @@ from icefarm.wamp.credentials import Credentials
 from icefarm.wamp.link import Link
 from icefarm.wamp.url import DEFAULT_URL
 from icefarm.worker.archive.spool import FileSpool, MemorySpool, Spool
-from icefarm.worker.board.hardware import SerialHardware
+from icefarm.worker.board.serial_hardware import SerialHardware
 from icefarm.worker.control_link.alive import AliveFile
 from icefarm.worker.control_link.link import WorkerIdentity
 from icefarm.worker.flash.hub_power import HubPower

@@ -17,8 +17,8 @@ from twisted.internet import reactor
 from twisted.internet.defer import CancelledError
 
 from icefarm.usb.uf2 import BLOCK_SIZE
+from icefarm.worker.board.serial_hardware import write_drive
 from icefarm.worker.flash.errors import FlashFailed
-from icefarm.worker.flash.flasher import write_drive
 
 pytestmark = pytest.mark.integration
 

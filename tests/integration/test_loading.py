@@ -19,10 +19,10 @@ from twisted.internet import reactor
 from twisted.internet.defer import CancelledError, Deferred
 
 from icefarm.usb.uf2 import build, parse
-from icefarm.worker.board import states
-from icefarm.worker.flash import flasher, picotool
+from icefarm.worker.board import serial_hardware, states
+from icefarm.worker.board.serial_hardware import SerialHardware
+from icefarm.worker.flash import picotool
 from icefarm.worker.flash.errors import FlashFailed
-from icefarm.worker.flash.flasher import Loading
 from icefarm.worker.flash.mounted_drive import MOUNT_LIMIT, Mounts, mount_point
 from icefarm.worker.flash.picotool import Picotool
 
@@ -100,9 +100,9 @@ class Bench:
     def picotool_fails(self, how: str = "") -> None:
         (self.here / "fault").write_text(how)
 
-    def loading(self, with_picotool: bool = False) -> Loading:
+    def loading(self, with_picotool: bool = False) -> SerialHardware:
         tool = Picotool(reactor, str(self.here / "bin" / "picotool")) if with_picotool else None
-        return Loading(reactor, tool, Mounts(reactor, self.here / "mounts"))
+        return SerialHardware(reactor, tool, Mounts(reactor, self.here / "mounts"))
 
     @property
     def calls(self) -> list[str]:
@@ -173,7 +173,7 @@ async def test_a_drive_that_fails_is_written_whole_the_next_time(bench: Bench) -
 
 @ensureDeferred
 async def test_a_drive_that_hangs_is_given_up_for_the_next_way(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(flasher, "BLOCKS_LIMIT", 0.5)
+    monkeypatch.setattr(serial_hardware, "BLOCKS_LIMIT", 0.5)
     bench.drive_fails(ends_at=4096, error=0)
     await bench.loading(with_picotool=True).write(str(bench.drive), IMAGE, SERIAL)
     assert bench.holds(bench.here / "flash")
@@ -270,8 +270,11 @@ def test_another_drive_with_a_longer_name_is_not_taken_for_it() -> None:
 
 
 def test_all_ways_together_end_before_the_board_is_given_up() -> None:
-    assert flasher.BLOCKS_LIMIT + picotool.LOAD_LIMIT + MOUNT_LIMIT + flasher.COPY_LIMIT <= states.WRITE_LIMIT
-    assert flasher.TOUCH_LIMIT + picotool.REBOOT_LIMIT < states.DRIVE_LIMIT
+    assert (
+        serial_hardware.BLOCKS_LIMIT + picotool.LOAD_LIMIT + MOUNT_LIMIT + serial_hardware.COPY_LIMIT
+        <= states.WRITE_LIMIT
+    )
+    assert serial_hardware.TOUCH_LIMIT + picotool.REBOOT_LIMIT < states.DRIVE_LIMIT
 
 
 # ------------------------------------------------------------------------------------------------- the touch
@@ -292,7 +295,7 @@ def port() -> Iterator[str]:
 async def test_picotool_restarts_a_board_that_does_not_mind_the_touch(
     bench: Bench, port: str, left: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(flasher, "TOUCH_LIMIT", 0.1)
+    monkeypatch.setattr(serial_hardware, "TOUCH_LIMIT", 0.1)
     await bench.loading(with_picotool=True).start_loader(port, SERIAL, lambda: left)
     assert bench.calls == ([] if left else [f"reboot -f -u --ser {SERIAL}"])
 
@@ -301,7 +304,7 @@ async def test_picotool_restarts_a_board_that_does_not_mind_the_touch(
 async def test_a_board_that_may_be_leaving_is_not_failed_by_picotool(
     bench: Bench, port: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(flasher, "TOUCH_LIMIT", 0.1)
+    monkeypatch.setattr(serial_hardware, "TOUCH_LIMIT", 0.1)
     bench.picotool_fails("forbidden")
     await bench.loading(with_picotool=True).start_loader(port, SERIAL, lambda: False)
 

@@ -38,10 +38,9 @@ from icefarm.virtual.images import firmware_version
 from icefarm.virtual.usb_bus import VirtualBus, VirtualBusOptions
 from icefarm.wamp.credentials import Credentials
 from icefarm.wamp.link import Link
-from icefarm.worker.board.hardware import SerialHardware
+from icefarm.worker.board.serial_hardware import SerialHardware, write_drive
 from icefarm.worker.control_link.link import WorkerIdentity
 from icefarm.worker.flash.errors import FlashFailed
-from icefarm.worker.flash.flasher import write_drive
 from icefarm.worker.service import Worker
 from icefarm.worker.sources import RealBoards, VirtualBoards
 

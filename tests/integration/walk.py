@@ -75,8 +75,9 @@ def moves(walk: list[Call]) -> Iterator[str]:
 
 #: What is done again and again; and what carries calls out, where it is that for a heartbeat.
 BEATS = ("FarmLink._start_beat", "FarmLink._beat_once", "ControlLink._start_beat", "ControlLink._beat")
-#: The run of an earlier evaluation is closed some time after it, whatever goes on then.
-AGAIN = ("Repeated._tick", "RunCloser._pass_or_again", *BEATS)
+#: The run of an earlier evaluation is reported and closed some time after it, and sessions are looked at, whatever goes
+#: on then.
+AGAIN = ("Repeated._tick", "RunCloser._pass_or_again", "RunReporter._begin", "RevocationWatch._look", *BEATS)
 CALLED = tuple(f"RpcDispatcher.handler.<locals>.from_{caller}" for caller in ("client", "worker"))
 
 

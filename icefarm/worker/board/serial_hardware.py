@@ -1,8 +1,8 @@
-"""Ways to write an image to a board and to start its boot loader, in order.
+"""Boards at serial ports: how they are opened, their boot loader started, and an image written to them.
 
-It writes an image to the blocks of the boot drive; if that fails, picotool loads it; if that fails too, it copies the
-image to the mounted drive.  It starts a boot loader by the touch at 1200 baud, and if the board ignores that, by
-picotool.  Virtual boards have a FIFO as their drive, and no other way.
+There are several ways, which are tried in order.  An image is written to the blocks of the boot drive; if that fails,
+picotool loads it; if that fails too, it is copied to the mounted drive.  A boot loader is started by the touch at 1200
+baud, and if the board ignores that, by picotool.  Virtual boards have a FIFO as their drive, and no other way.
 
 No threads.  The drive of a virtual board is a FIFO, written through the reactor as the board takes it.
 A real drive is a block device: writes and fsync can block for as long as the USB bus does (half a minute if the board
@@ -16,29 +16,37 @@ from __future__ import annotations
 import os
 import re
 import stat
+import termios
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from attrs import Factory, define
-from serial import Serial
+from attrs import Factory, define, field
+from serial import Serial, SerialException
 from twisted.internet.abstract import FileDescriptor
 from twisted.internet.defer import Deferred, TimeoutError
 from twisted.internet.error import ConnectionDone
 from twisted.internet.fdesc import writeToFD
 from twisted.internet.protocol import ProcessProtocol
+from twisted.internet.serialport import SerialPort
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from icefarm.concurrency.prompt.icefarm_prompt import rest_of
 from icefarm.usb.uf2 import BLOCK_SIZE
+from icefarm.worker.board.hardware import Hardware
 from icefarm.worker.flash.errors import FlashFailed
+from icefarm.worker.flash.hub_power import HubPower
 from icefarm.worker.flash.mounted_drive import Mounts
 from icefarm.worker.flash.picotool import Picotool
 
-__all__ = ["Loading", "write_drive"]
+__all__ = ["SerialHardware", "write_drive"]
 
+#: Meaningless on USB, except that 1200 is the touch.
+BAUD = 115_200
 #: Seconds for writing the drive's blocks, and for copying to a mounted one. With picotool's own limit, less than
 #: `icefarm.worker.board.states.WRITE_LIMIT`.
 BLOCKS_LIMIT = 12.0
@@ -57,13 +65,30 @@ _COPIED = re.compile(rb"^(\d+) bytes", re.MULTILINE)
 
 
 @define(eq=False)
-class Loading:
-    """The ways of one host."""
+class SerialHardware(Hardware):
+    """The ports, drives and hubs of one host, on a reactor."""
 
     _reactor: Any
     _picotool: Picotool | None = None
     _mounts: Mounts = Factory(lambda self: Mounts(self._reactor), takes_self=True)
+    #: None: never touch the power of hub ports.
+    _power: HubPower | None = field(default=None, kw_only=True)
     _log: Logger = Factory(partial(Logger, namespace="icefarm.worker.protocol.board_client"))
+
+    def open(self, path: str, protocol: Any) -> None:
+        _OpenPort(protocol, path, self._reactor, baudrate=BAUD)
+
+    @property
+    def switches_power(self) -> bool:
+        return self._power is not None
+
+    def cycle_power(self, place: str, serial: str) -> Awaitable[None]:
+        assert self._power is not None
+        return self._power.cycle(place, serial)
+
+    async def settled(self) -> None:
+        if self._power is not None:
+            await self._power.settled()
 
     async def write(self, drive: str, blocks: bytes, serial: str) -> None:
         """Write UF2 blocks to the board with this boot drive.  Raises `FlashFailed` with the error of each way."""
@@ -124,6 +149,36 @@ class Loading:
         target = await self._mounts.point_of(drive) / _FILE
         _make(target)
         await self._write(str(target), blocks, COPY_LIMIT)
+
+
+class _OpenPort(SerialPort):
+    """A serial port that writes at once, and closes at once, in whatever state the other end is."""
+
+    _gone = False
+
+    def write(self, data: bytes) -> None:
+        """Write what the port takes; the rest follows when it takes more."""
+        super().write(rest_of(self, data))
+
+    def loseConnection(self, _connDone: Any = None) -> None:
+        """Close without waiting for unwritten data: a board that does not read would block that forever."""
+        if self._gone:
+            return
+        with suppress(termios.error, OSError, SerialException):
+            self._serial.reset_output_buffer()
+        self.connectionLost(Failure(ConnectionDone()))
+
+    def connectionLost(self, reason: Failure) -> None:
+        # The reactor may report the end of a descriptor that was closed while it was being read.
+        if self._gone:
+            return
+        FileDescriptor.connectionLost(self, reason)
+        # Only now: the reactor finds the descriptor to forget by its number.
+        self._gone = True
+        self._serial.close()
+        # What a reactor takes for a descriptor that is closed; pyserial leaves None, which none takes.
+        self._serial.fd = -1
+        self.protocol.connectionLost(reason)
 
 
 def _make(path: Path) -> None:
