@@ -254,7 +254,7 @@ export interface ExperimentRecord {
   readonly boards: number;
   readonly first_at: number | null;
   readonly last_at: number | null;
-  /** Evaluations per second over the last minute. */
+  /** Evaluations per second over the last minute; since it began or went on, if that is less. */
   readonly rate: number;
   readonly shared: boolean;
   readonly created_at: number;

@@ -62,7 +62,7 @@ class ExperimentRecord:
     boards: int
     first_at: float | None
     last_at: float | None
-    #: Evaluations a second over the last minute.
+    #: Evaluations a second over the last minute; since it began or went on, if that is less.
     rate: float
     #: Whether other accounts may read it.
     shared: bool

@@ -108,7 +108,7 @@ function ExperimentFacts({ record, time }: { record: ExperimentRecord; time: num
         <Progress record={record} />
       </span>,
     ],
-    ["Evaluations/s", `${number(record.rate)} over the last minute`],
+    ["Evaluations/s", `${number(record.rate)} lately`],
     ["Time left", left !== null && `${duration(left)} (until ${clockTime(time + left, time)})`],
     ["Failures", record.failed === 0 ? "none" : whole(record.failed)],
     ["Boards", String(record.boards)],
