@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import signal
@@ -9,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from attrs import evolve
@@ -96,6 +98,45 @@ async def test_lines_that_are_not_for_the_log_are_left_out(child: MakeChild, tmp
     await part.start()
     assert (tmp_path / "part.log").read_text() == "one\nready\n"
     await part.stop()
+
+
+class FullDisk:
+    """A file on it."""
+
+    def write(self, _: bytes) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@ensureDeferred
+async def test_a_log_on_a_full_disk_goes_on_when_there_is_space_again(child: MakeChild, tmp_path: Path) -> None:
+    heard: list[str] = []
+    told: Deferred[Ended] = Deferred()
+    code = (
+        "import os, signal\n"
+        "signal.signal(signal.SIGUSR1, lambda *_: print('Oh no: two', flush=True))\n"
+        "signal.signal(signal.SIGUSR2, lambda *_: os._exit(print('four', end='', flush=True) or 3))\n"
+        "print('ready', flush=True)\n"
+        "while True: signal.pause()"
+    )
+    log = tmp_path / "part.log"
+    complained: Deferred[None] = Deferred()
+
+    def complain(words: str) -> None:
+        heard.append(words)
+        complained.callback(None)
+
+    part = child(code, complain=complain)
+    part.on_exit(told.callback)
+    await part.start()
+    follower: Any = part._protocol
+    disk, follower._log.file._file = follower._log.file._file, FullDisk()
+    os.kill(follower.pid, signal.SIGUSR1)
+    await complained.addTimeout(20, reactor)
+    follower._log.file._file = disk
+    os.kill(follower.pid, signal.SIGUSR2)
+    assert await told.addTimeout(20, reactor) == Ended("exited with code 3: two; its log is " + str(log))
+    assert heard == ["part: two"]
+    assert log.read_text() == "ready\n\n(1 line before this could not be written)\nfour\n"
 
 
 @ensureDeferred

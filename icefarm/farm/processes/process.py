@@ -24,6 +24,7 @@ from icefarm.farm.processes.privileges import UnprivilegedUser
 from icefarm.farm.processes.supervisor import Ended
 from icefarm.log_format import json_line
 from icefarm.system.command import how_it_ended
+from icefarm.text.counts import counted
 
 __all__ = ["LOG_BYTES", "LOG_FILES", "ChildProcess", "Program", "without_reprs"]
 
@@ -126,6 +127,35 @@ class ChildProcess:
             self._on_exit(ended)
 
 
+@define
+class _Log:
+    """A program's log.  A full disk costs lines and nothing else.
+
+    An error here would have Twisted close the pipe: the program's output would be lost until it is restarted, and its
+    end would not be told.
+    """
+
+    file: LogFile
+    #: Lines that could not be written since one was.
+    _missing: int = 0
+
+    def write(self, line: str) -> None:
+        if self._missing:
+            # The last one that was written may lack its end.
+            line = f"\n({counted(self._missing, 'line')} before this could not be written)\n{line}"
+        try:
+            self.file.write(f"{line}\n".encode())
+        except (OSError, ValueError):
+            # ValueError: a rotation has failed, which leaves the file closed.
+            self._missing += 1
+            return
+        self._missing = 0
+
+    def close(self) -> None:
+        with suppress(OSError, ValueError):
+            self.file.close()
+
+
 class _Follower(ProcessProtocol):
     """Follows the program: its lines, and its end."""
 
@@ -145,8 +175,8 @@ class _Follower(ProcessProtocol):
         self._partial = {1: b"", 2: b""}
         self._last_line = ""
         self._last_complaint = ""
-        self._log = LogFile.fromFullPath(
-            str(program.log), rotateLength=LOG_BYTES, maxRotatedFiles=LOG_FILES, defaultMode=0o600
+        self._log = _Log(
+            LogFile.fromFullPath(str(program.log), rotateLength=LOG_BYTES, maxRotatedFiles=LOG_FILES, defaultMode=0o600)
         )
         self.ready.addCallback(self._became_ready)
 
@@ -169,7 +199,7 @@ class _Follower(ProcessProtocol):
         if self.program.omit is not None and self.program.omit.search(line):
             return
         said = json_line(time.time(), "info", self.program.name, line, {}) if self.program.as_json else line
-        self._log.write(f"{said}\n".encode())
+        self._log.write(said)
         if line.strip():
             self._last_line = line.strip()
         if self.program.ready is not None and not self.ready.called and self.program.ready.search(line):
