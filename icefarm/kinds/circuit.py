@@ -1,15 +1,9 @@
-"""Pure: no I/O, no clock.  Bitstreams from clients, checked before they go to a board.
-
-Length, commands and CRC are.  That a bitstream is the one that its client has named, by its SHA-256, is found out
-before the client is answered: it takes as long as all else, and a board can measure meanwhile.
-"""
+"""Pure: no I/O, no clock.  Bitstreams from clients, checked before they go to a board."""
 
 from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Callable
-from functools import partial
 
 from attrs import Factory, define, field, frozen
 
@@ -83,10 +77,6 @@ class _Base:
         return max(0, self.unpacked - 1) if len(delta) <= len(self.plain) * LITTLE else 0
 
 
-#: A circuit, and what is to be called before its client is answered.
-_Admitted = tuple[Circuit, Callable[[], None]]
-
-
 @define(eq=False)
 class Admission:
     """Checks bitstreams, and caches checked ones by their SHA-256."""
@@ -102,21 +92,7 @@ class Admission:
 
         What a board is given is packed if that makes it shorter.
         """
-        circuit, confirm = self.begin(bitstream, account)
-        confirm()
-        return circuit
-
-    def begin(self, bitstream: Packed | bytes, account: str = "") -> _Admitted:
-        """Return a bitstream that a board may load, and what is to be called before its client is answered.
-
-        That finds out whether it is the one that its client named: it compares the SHA-256, which takes as long as the
-        rest, and raises `InvalidBitstream`.  Before, nothing is kept of it.
-        """
-        if isinstance(bitstream, Packed):
-            return self._packed(bitstream, account)
-        return self._taken(bitstream, account)
-
-    def _keep(self, kept: _Kept) -> None:
+        kept = self._packed(bitstream, account) if isinstance(bitstream, Packed) else self._taken(bitstream, account)
         # The most recently used one is last; the least recently used ones make room.
         before = self._known.pop(kept.circuit.sha256, None)
         if before is not None:
@@ -126,20 +102,20 @@ class Admission:
         while self._bytes > self._room:
             _, oldest = self._known.popitem(last=False)
             self._bytes -= oldest.size
+        return kept.circuit
 
-    def _packed(self, packed: Packed, account: str) -> _Admitted:
+    def _packed(self, packed: Packed, account: str) -> _Kept:
         digest = packed.sha256.lower()
         known = self._known.get(digest)
         if packed.lz4 is None and packed.plain is None:
-            if known is None:
-                return self._from_base(packed, account, digest)
-        elif known is None or packed.lz4 is None or packed.lz4 != known.sent:
+            return known or self._from_base(packed, account, digest)
+        if known is None or packed.lz4 is None or packed.lz4 != known.sent:
             return self._taken(packed, account, digest, exactly=packed.plain is None)
-        elif digest[:BASE_DIGITS] in self._bases:
+        if digest[:BASE_DIGITS] in self._bases:
             self._bases[digest[:BASE_DIGITS]].accounts.add(account)
-        return known.circuit, partial(self._keep, known)
+        return known
 
-    def _from_base(self, packed: Packed, account: str, digest: str) -> _Admitted:
+    def _from_base(self, packed: Packed, account: str, digest: str) -> _Kept:
         """Make a bitstream of its difference from one that the same account has sent.
 
         With the base of another account, the errors for wrong differences would say what is in it.
@@ -160,7 +136,7 @@ class Admission:
         *,
         exactly: bool = False,
         unpacked: int = 0,
-    ) -> _Admitted:
+    ) -> _Kept:
         """Take a whole bitstream; its client says that it has this SHA-256, and ``exactly`` that form.
 
         It is not packed if a base says so; see `_Base.unpacked`.
@@ -169,22 +145,8 @@ class Admission:
         plain = normal_form(data)
         if exactly and plain != data:
             raise InvalidBitstream("a compressed bitstream must be in its normal form, without a comment")
-        name = hashlib.sha256(plain).hexdigest() if digest is None else digest
-        loaded = for_loading(plain)
-        if sent is not None and len(loaded) == len(plain):
-            kept, generation = _Kept(Circuit(sent, True, len(plain), name), sent, len(sent)), None
-        else:
-            packed = loaded if unpacked else compress(loaded)
-            compressed = len(packed) < len(loaded)
-            payload, generation = (packed, 0) if compressed else (loaded, unpacked or GENERATIONS)
-            circuit = Circuit(payload, compressed, len(loaded), name)
-            kept = _Kept(circuit, sent, len(payload) + len(sent or b""))
-        return kept.circuit, partial(self._confirm, kept, plain, account, generation, digest is not None)
-
-    def _confirm(self, kept: _Kept, plain: bytes, account: str, unpacked: int | None, is_named: bool) -> None:
-        """Keep a bitstream, if it is the one that its client has named; ``unpacked`` is known where it was packed."""
-        actual = kept.circuit.sha256
-        if is_named and actual != hashlib.sha256(plain).hexdigest():
+        actual = hashlib.sha256(plain).hexdigest()
+        if digest not in (None, actual):
             raise InvalidBitstream("the bitstream does not match its SHA-256; was it damaged on its way?")
         name = actual[:BASE_DIGITS]
         base = self._bases.setdefault(name, _Base(plain))
@@ -192,9 +154,14 @@ class Admission:
         self._bases.move_to_end(name)
         if len(self._bases) > BASES:
             self._bases.popitem(last=False)
-        if unpacked is not None:
-            base.unpacked = unpacked
-        self._keep(kept)
+        loaded = for_loading(plain)
+        if sent is not None and len(loaded) == len(plain):
+            return _Kept(Circuit(sent, True, len(plain), actual), sent, len(sent))
+        packed = loaded if unpacked else compress(loaded)
+        compressed = len(packed) < len(loaded)
+        base.unpacked = 0 if compressed else unpacked or GENERATIONS
+        payload = packed if compressed else loaded
+        return _Kept(Circuit(payload, compressed, len(loaded), actual), sent, len(payload) + len(sent or b""))
 
 
 def _unpacked(packed: Packed) -> bytes:

@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 
 from icefarm.bitstream import from_file
 from icefarm.contract import Assignment, BoardHealth, DeviceStatus
-from icefarm.errors import DeviceFailed, InvalidArgument, InvalidBitstream, ReservationEnded, UnknownKind
+from icefarm.errors import DeviceFailed, InvalidArgument, ReservationEnded, UnknownKind
 from icefarm.kinds import Kinds, Parameters, register, reservable
 from icefarm.kinds.circuit import Admission
 from icefarm.kinds.pulsecount import PulseCount
@@ -294,19 +294,6 @@ def test_an_evaluation_answers_with_the_measurement_and_where_it_came_from(reser
     assert measurement["serial"] == SERIAL
     assert measurement["options"] == {"window": 1.0, "overlap": True, "clock_mhz": 48, "repeats": 1}
     assert (measurement["attempt"], measurement["firmware"], measurement["sequence"]) == (2, "pulse_count", 1)
-
-
-def test_a_bitstream_is_compared_with_its_name_while_the_board_measures(reserved: Shelf) -> None:
-    misnamed = {"sha256": "00" * 32, "plain": BITSTREAM}
-    wrong = reserved.call("evaluate", evaluation_id="e1", bitstream=misnamed)
-    # Its client has the error at once, and what the board finds out is nobody's.
-    assert "SHA-256" in str(wrong[0])
-    assert isinstance(wrong[0], InvalidBitstream)
-    right = reserved.evaluate("e1")
-    reserved.settle()
-    assert right[0]["sha256"] == Admission().admit(BITSTREAM).sha256
-    assert reserved.evaluate("e1") == right
-    assert reserved.device.tally.failures == 0
 
 
 def test_a_kind_may_declare_a_value_of_any_shape_and_options_of_an_evaluation(shelf: Shelf) -> None:

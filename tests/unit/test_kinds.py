@@ -290,29 +290,6 @@ def test_a_known_bitstream_under_a_wrong_digest_is_still_refused() -> None:
         admission.admit(Packed("00" * 32, PACKED.lz4, LENGTH))
 
 
-@pytest.mark.parametrize(
-    "misnamed",
-    [Packed("00" * 32, PACKED.lz4, LENGTH), Packed("", PACKED.lz4, LENGTH), Packed("00" * 32, plain=OTHER.data)],
-)
-def test_nothing_is_kept_of_a_bitstream_that_is_not_the_one_it_is_named(misnamed: Packed) -> None:
-    admission = Admission()
-    _, confirm = admission.begin(misnamed)
-    with pytest.raises(InvalidBitstream, match="SHA-256"):
-        confirm()
-    for named in (misnamed.sha256, CIRCUIT.sha256, OTHER.sha256):
-        with pytest.raises(UnknownBitstream):
-            admission.admit(Packed(named))
-
-
-def test_a_bitstream_is_known_from_when_it_is_confirmed() -> None:
-    admission = Admission()
-    circuit, confirm = admission.begin(PACKED)
-    with pytest.raises(UnknownBitstream):
-        admission.admit(Packed(CIRCUIT.sha256))
-    confirm()
-    assert admission.admit(Packed(CIRCUIT.sha256)) is circuit
-
-
 def test_another_content_under_a_known_digest_is_still_refused() -> None:
     admission = Admission()
     admission.admit(PACKED)

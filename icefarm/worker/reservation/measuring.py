@@ -18,7 +18,7 @@ What always holds:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from contextvars import ContextVar
 from typing import Any, Protocol
 
@@ -27,7 +27,7 @@ from twisted.internet.defer import CancelledError, Deferred
 
 from icefarm.arguments import to_wire
 from icefarm.concurrency.clock import Clock
-from icefarm.errors import Busy, DeviceFailed, IcefarmError, ReservationEnded, Withdrawn
+from icefarm.errors import Busy, DeviceFailed, ReservationEnded, Withdrawn
 from icefarm.kinds.circuit import Admission, Circuit, Packed
 from icefarm.kinds.handle import Answer, Parameters
 from icefarm.kinds.registry import Kind
@@ -109,19 +109,6 @@ class Underway:
 present: ContextVar[Underway | None] = ContextVar("present", default=None)
 
 
-def _nothing() -> None:
-    """Do nothing."""
-
-
-def _while_it_runs(call: Callable[[], None], running: Deferred[Any]) -> None:
-    """Call a function; if it raises an error, nobody waits for what runs."""
-    try:
-        call()
-    except IcefarmError:
-        running.addErrback(lambda _: None)
-        raise
-
-
 @define(eq=False)
 class Measuring:
     """The board, as one reservation has it."""
@@ -157,24 +144,17 @@ class Measuring:
         attempt: int,
     ) -> dict[str, Any]:
         """Carry out an evaluation of a kind that declares what it measures; ``instance`` decodes the answer."""
-        circuit, confirm = self.context.admission.begin(bitstream, self.account)
-        answer = await self.measure(circuit, parameters, Underway(evaluation_id), confirm)
+        circuit = self.context.admission.admit(bitstream, self.account)
+        answer = await self.measure(circuit, parameters, Underway(evaluation_id))
         measured = self.record(answer, circuit, None, evaluation_id, attempt, chosen.recorded)
         self.context.board.tally.measured(answer)
         measured["value"] = instance.decode(answer.content, chosen.options)
         return measured
 
-    async def measure(
-        self,
-        circuit: Circuit,
-        parameters: Parameters,
-        evaluation: Underway | None,
-        meanwhile: Callable[[], None] = _nothing,
-    ) -> Answer:
+    async def measure(self, circuit: Circuit, parameters: Parameters, evaluation: Underway | None) -> Answer:
         """Measure a circuit, again where the board fails; the caller counts the answer.
 
-        ``meanwhile`` is called while the board measures.  Raises what that raises, `DeviceFailed`, `ReservationEnded`,
-        `Withdrawn`.
+        Raises `DeviceFailed`, `ReservationEnded`, `Withdrawn`.
         """
         why, tally = "", self.context.board.tally
         content, window, overlap = parameters.content, parameters.window, parameters.overlap
@@ -185,9 +165,7 @@ class Measuring:
             key = self._key(evaluation)
             try:
                 pipeline: Pipeline | Turn = client.pipeline if self.turn is None else self.turn
-                measuring = pipeline.evaluate(circuit, content, window, overlap, key)
-                _while_it_runs(meanwhile, measuring)
-                meanwhile, answer = _nothing, await measuring
+                answer = await pipeline.evaluate(circuit, content, window, overlap, key)
             except BoardUnusable as error:
                 why = str(error)
             except TakenBack:
