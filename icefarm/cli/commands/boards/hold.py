@@ -82,8 +82,6 @@ class _Hold:
     def keep(self) -> None:
         """Extend the reservations until they are ended, or lost."""
         while not self._over.wait(EXTENDED_EVERY):
-            with suppress(IcefarmError):
-                self.warn()
             try:
                 self.extend()
             except (NameInUse, LinkLost):
@@ -101,6 +99,9 @@ class _Hold:
                 gone = [serial for serial in self.serials if serial not in [record.serial for record in left]]
                 self.records = left
                 self.screen.say(f"no longer held: {', '.join(gone)}")
+            # An extension is what finds that there is a limit.
+            with suppress(IcefarmError):
+                self.warn()
 
     def warn(self) -> None:
         """Say once of each reservation that a booking needs its board: this verb is signed out, and hears no events."""
