@@ -118,6 +118,14 @@ def test_a_class_is_imported_used_and_removed(farm: FarmProcess, tmp_path: Path)
     with Farm(farm.url, name="dora", token=token) as dora, dora.reserve(1, window=0.01):
         (freed,) = rows(icefarm(farm, "end", "--account", "class-a", "-o", "json"))
         assert freed["serial"]
+    times = ("--at", f"{datetime.now(UTC) + timedelta(days=300):%Y-%m-%d} 10:00+00:00", "--for", "2h", "-o", "json")
+    made = [rows(icefarm(farm, "book", "1", *times, "--account", each))[0] for each in ("class-a", "emil", "gerd")]
     removed = icefarm(farm, "accounts", "remove", "--group", "class-a", "--yes")
     assert removed.stdout == "removed 2 accounts with 2 tokens\n"
+    said, _, advice = removed.stderr.strip().partition("to cancel: icefarm ")
+    assert said == "icefarm: 2 bookings of theirs stay; "
+    assert {each["id"] for each in rows(icefarm(farm, *advice.split(), "-o", "json"))} == {
+        each["id"] for each in made[:2]
+    }
+    assert icefarm(farm, "cancel", made[2]["id"], "--any-account").returncode == 0
     assert icefarm(farm, "accounts", "export").stdout == "name,group\n"

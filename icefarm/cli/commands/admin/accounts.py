@@ -166,16 +166,24 @@ def remove(
         )
         click.confirm(f"Remove {what}?", abort=True, err=True)
 
+    stay: list[str] = []
+
     async def remove_all(opened: Any) -> dict[str, int]:
         store = await with_schema(opened)
-        chosen = listed if group is None else _of_group(group, await store.account_groups())
+        groups = await store.account_groups()
+        chosen = listed if group is None else _of_group(group, groups)
         removed: dict[str, int] = await store.remove_accounts(chosen)
+        empty = {groups[name] for name in chosen if name in groups} - set((await store.account_groups()).values())
+        stay.extend(each.id[:8] for each in await store.bookings() if each.account in {*chosen, *empty})
         detail = _removed(removed)
         await store.keep_audit([await audit_entry(store, "accounts_remove", _few(chosen), detail)])
         return removed
 
     removed = with_database(data_dir, database, remove_all)
     click.echo(f"removed {_removed(removed)}")
+    if stay:
+        what = f"{counted(len(stay), 'booking')} of theirs {'stays' if len(stay) == 1 else 'stay'}"
+        click.echo(f"icefarm: {what}; to cancel: icefarm cancel {' '.join(stay)} --any-account", err=True)
 
 
 def _removed(tokens: Mapping[str, int]) -> str:
