@@ -98,7 +98,7 @@ class Popen(subprocess.Popen[Any]):
         directory, environment = how[4], how[5]
         pipes = input_read, _, _, output_write, _, error_write = how[9:15]
         given = dict(os.environ if environment is None else environment)
-        if not (can_fork(args) and _nursery().suits(given)):
+        if not (can_fork(args, given) and _nursery().suits(given)):
             super()._execute_child(args, *how)  # type: ignore[misc]
             return
         ends = enumerate((input_read, output_write, error_write))

@@ -32,8 +32,8 @@ _PR_SET_CHILD_SUBREAPER = 36
 MOST = 200_000
 #: Room for the arguments of a fork, which take the place of the nursery's.
 PADDING = " " * 4000
-#: Variables of the interpreter that `Identity` heeds.
-_HEEDED = ("PYTHONUNBUFFERED", "PYTHONFAULTHANDLER")
+#: Variables of the interpreter that `Identity` heeds, and one that is the business of who asks.
+_HEEDED = ("PYTHONUNBUFFERED", "PYTHONFAULTHANDLER", "PYTHONPATH")
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -93,8 +93,8 @@ def _decoded(environment: Mapping[Any, Any]) -> dict[str, str]:
     return {os.fsdecode(name): os.fsdecode(value) for name, value in environment.items()}
 
 
-def fork_by_twisted(nursery: Callable[[], Nursery], can_fork: Callable[[list[str]], bool]) -> None:
-    """Have Twisted fork what can be forked of all that this process starts from now on."""
+def fork_by_twisted(nursery: Callable[[], Nursery], can_fork: Callable[[list[str], Mapping[str, str]], bool]) -> None:
+    """Have Twisted fork what can be forked, by its words and environment, of all that this process starts from now."""
     from twisted.internet.process import Process
 
     start = Process._fork
@@ -104,7 +104,7 @@ def fork_by_twisted(nursery: Callable[[], Nursery], can_fork: Callable[[list[str
     ) -> None:
         given = _decoded(os.environ if environment is None else environment)
         words = [os.fsdecode(word) for word in args]
-        if uid is None and gid is None and can_fork(words) and nursery().suits(given):
+        if uid is None and gid is None and can_fork(words, given) and nursery().suits(given):
             directory = os.fsdecode(path or os.getcwd())
             self.pid = nursery().fork(words, directory, given, more["fdmap"], session=False)
             self.status = -1

@@ -1,4 +1,4 @@
-"""What a farm's nursery is, and what it forks: farms (``icefarm up``), control and workers."""
+"""What a farm's nursery is, and what it forks: farms (``icefarm up``), control, workers and the router."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ import importlib
 import os
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from forked import router
 from forked.nursery import Request, fork_by_twisted, nursery_of_this, serve, show
+from forked.router import installed
+from forked.worlds import World
 
 __all__ = ["can_fork", "run"]
 
@@ -20,9 +23,15 @@ _TWISTD = str(Path(sys.executable).with_name("twistd"))
 _UP = [sys.executable, "-P", "-m", "icefarm", "up"]
 
 
-def can_fork(words: list[str]) -> bool:
-    """Tell whether this starts a farm, control or a worker, as this user."""
-    return words[: len(_UP)] == _UP or _twistd(_of_child(words))
+def can_fork(words: list[str], environment: Mapping[str, str]) -> bool:
+    """Tell whether this starts a farm, control, a worker or the router, as this user."""
+    inner = _of_child(words)
+    found = installed()
+    if found is not None and found.can_fork(inner, environment):
+        return True
+    # This process's own path is that of its forks.
+    known = environment.get("PYTHONPATH") == os.environ.get("PYTHONPATH")
+    return known and (words[: len(_UP)] == _UP or _twistd(inner))
 
 
 def _of_child(words: list[str]) -> list[str]:
@@ -32,6 +41,10 @@ def _of_child(words: list[str]) -> list[str]:
 
 def _twistd(words: Sequence[str]) -> bool:
     return words[0] == _TWISTD and any(word in words for word in ("icefarm-control", "icefarm-worker"))
+
+
+#: The router's, where it can be forked.
+_worlds: list[World] = []
 
 
 class _Begins(BaseException):
@@ -71,13 +84,17 @@ def _be_farm(words: list[str]) -> None:
 
 
 def _be_service(words: list[str]) -> None:
-    from twisted.scripts.twistd import run
-
     if words[:3] == _CHILD:
         words = _become_child(words[3:])
-    show([sys.executable, *words])
-    sys.argv[:] = words
-    run()
+    if _twistd(words):
+        show([sys.executable, *words])
+        from twisted.scripts.twistd import run
+
+        sys.argv[:] = words
+        run()
+    else:
+        show(words)
+        router.run(_worlds[0], words)
 
 
 def _become_child(arguments: list[str]) -> list[str]:
@@ -111,6 +128,9 @@ def _import_all() -> None:
     ):
         importlib.import_module(module)
     assert "twisted.internet.reactor" not in sys.modules
+    found = installed()
+    if found is not None:
+        _worlds.append(router.import_world(found))
     gc.collect()
     gc.freeze()
 

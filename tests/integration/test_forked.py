@@ -15,7 +15,10 @@ from typing import Any
 import forked
 import pytest
 from attrs import frozen
+from forked.router import installed
+from forked.services import can_fork
 
+from icefarm.farm.router.node import STAND_INS
 from icefarm.testing.processes.farm_process import Witness
 
 pytestmark = [
@@ -198,6 +201,41 @@ def test_farms_and_services_are_forked_as_children_and_say_what_a_new_process_sa
         said, complained = fork.communicate(timeout=LIMIT)
     assert int(of_fork[1]) == os.getpid()
     assert Ended(fork.returncode, said, complained) == ended(command)
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--nonsense"]])
+def test_a_router_is_forked_with_the_packages_of_its_own_environment(arguments: Sequence[str]) -> None:
+    router = installed()
+    if router is None:
+        pytest.skip("the router has another version of Python")
+    command = [*router.command, "start", *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(STAND_INS)}
+    assert can_fork(command, environment)
+    # One that would import the libraries of blockchains is started.
+    assert not can_fork(command, dict(os.environ))
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with forked.Popen(command, text=True, env=environment, **pipes) as fork:
+        said, complained = fork.communicate(timeout=LIMIT)
+    assert Ended(fork.returncode, said, complained) == ended(command, env=environment)
+
+
+def test_a_world_is_apart_until_it_is_entered(tmp_path: Path) -> None:
+    (tmp_path / "attrs.py").write_text("there = True")
+    (tmp_path / "only_there.py").write_text("import attrs; assert attrs.there")
+    text = f"""
+import attrs, sys
+sys.path.insert(0, {str(Path(forked.__file__).parents[1])!r})
+from forked.worlds import World
+own, path = attrs, sys.path[:]
+world = World.imported("/bin/python", [{str(tmp_path)!r}, *path], lambda: __import__("only_there"))
+import attrs
+print(attrs is own, sys.path == path, "only_there" in sys.modules)
+world.enter("first")
+import attrs
+print(attrs is own, sys.path[0], "only_there" in sys.modules, sys.executable)
+"""
+    said = ended([sys.executable, "-c", text])
+    assert said == Ended(0, "True True False\nFalse first True /bin/python\n", "")
 
 
 @frozen
