@@ -566,6 +566,29 @@ def test_stopping_a_run_cancels_what_is_in_flight(world: World) -> None:
     assert not world.clock.getDelayedCalls()
 
 
+@pytest.mark.parametrize("over", [False, True])
+def test_what_fails_in_a_call_is_logged_unless_the_run_is_over(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, over: bool
+) -> None:
+    async def evaluate(*_: object) -> None:
+        try:
+            await waiting
+        except CancelledError:
+            raise RuntimeError("ended while it waited") from None
+
+    world.reserve(1)
+    monkeypatch.setattr(type(world.client.boards), "evaluate", evaluate)
+    waiting: Deferred[None] = Deferred()
+    run = world.client.run(RunPlan(["A"]), world.farm.reservations)
+    run.feed([item_of(CIRCUIT)], last=True)
+    world.settle()
+    if not over:
+        waiting.errback(RuntimeError("it broke"))
+    run.stop()
+    assert waiting.called
+    assert ("an evaluation failed" in caplog.text) is not over
+
+
 def test_boards_are_left_in_a_bounded_time_and_returned_when_the_farm_answers_again(world: World) -> None:
     world.reserve(2)
     world.farm.answering = False

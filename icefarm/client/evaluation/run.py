@@ -361,7 +361,8 @@ class EvaluationRun:
         """Answer an item, or send it elsewhere; also one whose call was cancelled, or failed through a bug."""
         error = failure.value
         if not isinstance(error, IcefarmError):
-            if failure.check(CancelledError) is None:
+            # A run that is over has cancelled its calls: what that raises in them is nobody's.
+            if not self._over and failure.check(CancelledError) is None:
                 _log.failure("an evaluation failed", failure)
             error = InternalError("an internal error of the client; its log has the details")
         elif _records.isEnabledFor(logging.DEBUG):
