@@ -33,9 +33,9 @@ def process_of_tests() -> Iterator[tuple[subprocess.Popen[str], list[int]]]:
     command, place = [sys.executable, "-c", TESTS], Path(__file__).parents[1]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=place) as process:
         assert process.stdout is not None
-        pids = [int(process.stdout.readline()) for _ in range(5)]
         try:
-            yield process, [process.pid, *pids]
+            # It does not end by itself, so it is killed also where it has not said who it started.
+            yield process, [process.pid, *(int(process.stdout.readline()) for _ in range(5))]
         finally:
             process.kill()
 
