@@ -177,7 +177,7 @@ def test_a_part_of_several_sessions_says_how_each_ended(tmp_path: Path) -> None:
 
 
 def test_a_part_that_fails_says_its_last_line(tmp_path: Path) -> None:
-    result = nightly.run(_part("import sys; print('fine'); sys.exit('it broke')"), tmp_path)
+    result = nightly.run(_part("import sys; print('fine', flush=True); sys.exit('it broke')"), tmp_path)
     assert (result.passed, result.says) == (False, "exit code 1: it broke")
 
 
