@@ -10,22 +10,34 @@ import configparser
 import re
 import tomllib
 from fnmatch import fnmatch
+from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def _modules() -> dict[str, Path]:
-    files = (ROOT / "icefarm").rglob("*.py")
-    return {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path for path in files}
+class Module(NamedTuple):
+    """What is said of itself by a module, and what it defines."""
+
+    docstring: str
+    classes: list[str]
+
+
+@cache
+def _modules() -> dict[str, Module]:
+    """Return all modules by name; it takes seconds to parse them."""
+    found = {}
+    for path in (ROOT / "icefarm").rglob("*.py"):
+        name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        classes = [node.name for node in tree.body if isinstance(node, ast.ClassDef)]
+        found[name] = Module(ast.get_docstring(tree) or "", classes)
+    return found
 
 
 def _pure_by_docstring() -> set[str]:
-    return {
-        name
-        for name, path in _modules().items()
-        if (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").startswith("Pure:")
-    }
+    return {name for name, module in _modules().items() if module.docstring.startswith("Pure:")}
 
 
 def _pure_by_import_linter() -> set[str]:
@@ -52,7 +64,7 @@ def test_pure_modules_are_typed_strictly() -> None:
 
 
 def test_every_module_says_what_it_does() -> None:
-    silent = [name for name, path in _modules().items() if not ast.get_docstring(ast.parse(path.read_text("utf-8")))]
+    silent = [name for name, module in _modules().items() if not module.docstring]
     assert silent == []
 
 
@@ -68,10 +80,10 @@ def test_no_two_classes_share_a_name() -> None:
     """Except the faces of the client, each of which has its own, and the options of the two twistd plugins."""
     faces = {"ArchivedRun", "Boards", "Device", "Experiment", "Farm", "Result", "Results"}
     homes: dict[str, list[str]] = {}
-    for name, path in _modules().items():
-        for node in ast.parse(path.read_text(encoding="utf-8")).body:
-            of_client = name.startswith("icefarm.client.") and isinstance(node, ast.ClassDef) and node.name in faces
-            if isinstance(node, ast.ClassDef) and not node.name.startswith("_") and not of_client:
-                homes.setdefault(node.name, []).append(name)
+    for name, module in _modules().items():
+        for each in module.classes:
+            of_client = name.startswith("icefarm.client.") and each in faces
+            if not each.startswith("_") and not of_client:
+                homes.setdefault(each, []).append(name)
     shared = {name: sorted(modules) for name, modules in homes.items() if len(modules) > 1}
     assert shared == {"Options": ["icefarm.control.tap", "icefarm.worker.tap"]}

@@ -41,7 +41,9 @@ def test_no_test_has_a_loop_of_its_own_that_waits() -> None:
     found = {
         str(path.relative_to(TESTS)): lines
         for path in sorted(TESTS.rglob("*.py"))
-        if (lines := list(_sleeps(ast.parse(path.read_text(encoding="utf-8")))))
+        # A file without these words is not parsed, which takes longer than all else.
+        if ("sleep" in (text := path.read_text(encoding="utf-8")) or "deferLater" in text)
+        and (lines := list(_sleeps(ast.parse(text))))
     }
     assert {path: lines for path, lines in found.items() if path not in MAY_SLEEP} == {}
     assert sorted(found) == sorted(MAY_SLEEP)
