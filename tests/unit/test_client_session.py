@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import weakref
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
 from datetime import date
 from typing import Any
 
@@ -73,6 +73,7 @@ class World:
         self.process = MemoryProcess(self.router, self.clock)
         self.links = self.process.links
         self.client = self.session("exp")
+        self._evaluating: list[Outcome] = []
 
     def session(self, name: str, patience: Patience | None = None) -> ClientSession:
         return self.process.client(name, instance="i1", patience=patience)
@@ -91,8 +92,15 @@ class World:
             return [result async for result in results_of(run, prepared)]
 
         outcome = Outcome(collect())
+        self._evaluating.append(outcome)
         self.settle()
         return outcome
+
+    def end(self) -> None:
+        """End the evaluations that still wait: as garbage they would end whenever Python finds them, in any test."""
+        for outcome in self._evaluating:
+            outcome.deferred.cancel()
+        assert not any(outcome.waits for outcome in self._evaluating)
 
     def settle(self, seconds: float = 0.0) -> None:
         """Let everything happen that happens within some time."""
@@ -105,10 +113,11 @@ class World:
 
 
 @pytest.fixture
-def world() -> World:
+def world() -> Iterator[World]:
     made = World()
     await_now(made.client.start())
-    return made
+    yield made
+    made.end()
 
 
 # ------------------------------------------------------------------------------------------------ signing in
