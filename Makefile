@@ -14,21 +14,24 @@ PARALLEL ?= --numprocesses 3 --dist loadfile --max-worker-restart 0 --durations 
 SUITE_LIMIT ?= 2700
 PYTEST := timeout --foreground --signal INT --kill-after 60 $(SUITE_LIMIT) $(BIN)/python -m pytest
 
-# What `make check` runs, and what `make test` runs as well; every test is in one of them.  Each says how many cores it
-# keeps busy; those of one core run side by side.
-QUICK := firmware-test=1 frontend-test=1 types=1 lint=1 unit=2
-LONG  := integration=2 browser=2 faults-quick=2 fuzz-quick=2
+# What `make test` runs: every test is in one of them.  Each says how many cores it keeps busy; those of one core run side
+# by side.
+ALL   := firmware-test=1 frontend-test=1 types=1 lint=1 unit=2 integration=2 browser=2 faults-quick=2 fuzz-quick=2
+# What `make check` runs: of the firmware and the page what has changed since its tests passed, of the unit tests those
+# that are not thorough (tests/marks.py).
+QUICK := firmware-check=1 frontend-check=1 types=1 lint=1 unit-check=2
 # All of them run, whichever fails; the last lines say which did, and how long each took.  Tests reach their limits where
 # two suites share the cores that each of them keeps busy; a machine with four has time for two such.
 CORES ?= 2
 each = +@$(PYTHON) build_backend/suites.py "$(MAKE)" $(CORES) $(1)
 
-.PHONY: demo test check $(foreach suite,$(QUICK) $(LONG),$(firstword $(subst =, ,$(suite)))) coverage pythons oldest mutation release-check firmware attacks faults soak fuzz nightly bench screenshots pictures format clean farm venv lock lock-images dist sbom help docs
+.PHONY: demo test check $(foreach suite,$(QUICK) $(ALL),$(firstword $(subst =, ,$(suite)))) coverage pythons oldest mutation release-check firmware attacks faults soak fuzz nightly bench screenshots pictures format clean farm venv lock lock-images dist sbom help docs
 
 help:
 	@echo "make demo    start a farm of virtual boards, evaluate the example circuits, print results, stop"
 	@echo "make test    install what it needs and run every test"
-	@echo "make check   the quick part: ruff, mypy, layers, spelling, the page, firmware under sanitizers, fast tests"
+	@echo "make check   what to run after each change, within 40 s: ruff, mypy, layers, spelling, unit tests but for the"
+	@echo "             thorough ones, and where their sources have changed the tests of the page and of the firmware"
 	@echo "make attacks what nobody may do, tried by every role on farms with and without tokens (part of make test)"
 	@echo "make faults  every test of docs/reliability.md, including long ones"
 	@echo "make soak MINUTES=30  random faults for that long, with an account of every evaluation"
@@ -81,7 +84,7 @@ sbom: $(RELEASE)/.installed
 	$(RELEASE)/bin/python build_backend/release.py sbom
 
 test: venv
-	$(call each,$(QUICK) $(LONG))
+	$(call each,$(ALL))
 
 check: venv
 	$(call each,$(QUICK))
@@ -90,7 +93,12 @@ check: venv
 RANDOM_ORDER ?= -p randomly
 unit: venv
 	$(PYTEST) tests/unit tests/fuzz -m 'not nightly' --numprocesses 2 $(RANDOM_ORDER) \
-		--durations 20 --suite unit=60
+		--durations 20 --suite unit=150
+
+# The same without those that are thorough, and with fewer made-up examples; the last lines say how many it passed over.
+unit-check: venv
+	$(PYTEST) tests/unit tests/fuzz -m 'not nightly and not thorough' --hypothesis-profile quick --numprocesses 2 \
+		$(RANDOM_ORDER) --suite unit-check=30
 
 # Unit tests and those with real parts, in every process that they start; what is left out is in pyproject.toml.
 COVERAGE := COVERAGE_FILE="$(CURDIR)/build/coverage/data" $(BIN)/python -m coverage
@@ -159,8 +167,26 @@ firmware: venv
 firmware-test:
 	$(MAKE) -C firmware test
 
-frontend-test: venv
+firmware-check:
+	$(MAKE) -C firmware check
+
+# A mark says that the page's tests have passed, of the time when they began; they run again where something that they are
+# made of is newer.  A folder is newer when a file in it has come or gone.
+PAGE_PASSED := build/passed/frontend
+PAGE := $(shell find frontend -name node_modules -prune -o -print) build_backend/frontend_tools.py \
+	requirements/node.txt requirements/test.txt
+
+$(PAGE_PASSED): $(PAGE) | venv
+	@mkdir -p $(@D) && touch $@.begun
 	$(BIN)/python build_backend/frontend_tools.py test
+	@[ "$$ICEFARM_DASHBOARD" = skip ] || mv $@.begun $@
+
+frontend-test:
+	@rm -f $(PAGE_PASSED)
+	@$(MAKE) --no-print-directory $(PAGE_PASSED)
+
+frontend-check: $(PAGE_PASSED)
+	@[ ! -e $< ] || echo "the page's tests have passed since its last change"
 
 attacks: venv
 	$(BIN)/python -m pytest -m attacks

@@ -23,6 +23,8 @@ else:
     # examples, where a person can look at them.
     settings.register_profile("ci", derandomize=True, deadline=None)
     settings.load_profile("ci" if os.environ.get("CI") else "by hand")
+    # `make check`: where a test does not say how many examples it takes, a tenth of hypothesis's hundred.
+    settings.register_profile("quick", settings.default, max_examples=10)
 
 TESTS = Path(__file__).parent
 # Farms get copies of a database that is made once (icefarm/testing/processes/clusters.py).

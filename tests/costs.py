@@ -9,12 +9,13 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from marks import THOROUGH
 
 #: Files that are printed.
 SHOWN = 20
@@ -47,7 +48,13 @@ class CostsOfFiles:
 
     def __init__(self) -> None:
         self.by_file: Counter[str] = Counter()
+        #: Thorough tests that -m has passed over.
+        self.passed_over = 0
         self._before = 0.0
+
+    @pytest.hookimpl
+    def pytest_deselected(self, items: Sequence[pytest.Item]) -> None:
+        self.passed_over += sum(each.get_closest_marker(THOROUGH) is not None for each in items)
 
     @pytest.hookimpl
     def pytest_collection_finish(self) -> None:
@@ -70,7 +77,7 @@ class CostsOfFiles:
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         output = getattr(session.config, "workeroutput", None)
         if output is not None:
-            output["costs"] = dict(self.by_file)
+            output["costs"], output["passed over"] = dict(self.by_file), self.passed_over
 
 
 class Budget:
@@ -84,6 +91,7 @@ class Budget:
         self._cpu: Counter[str] = Counter()
         self._passed: Counter[str] = Counter()
         self._tests: Counter[str] = Counter()
+        self._passed_over = 0
 
     @pytest.hookimpl
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -93,12 +101,16 @@ class Budget:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
-        self._cpu.update(getattr(node, "workeroutput", {}).get("costs", {}))
+        output = getattr(node, "workeroutput", {})
+        self._cpu.update(output.get("costs", {}))
+        # Each process collects all tests.
+        self._passed_over = output.get("passed over", self._passed_over)
 
     @pytest.hookimpl
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         if self._local is not None:
             self._cpu.update(self._local.by_file)
+            self._passed_over = self._local.passed_over
         terminalreporter.section(f"files of {self._name} that took the most CPU time")
         terminalreporter.write_line("  CPU s  passed s  tests  file")
         for file, cpu in self._cpu.most_common(SHOWN):
@@ -109,6 +121,8 @@ class Budget:
             f"{self._name} took {took:.0f} s, {kept} its budget of {self._seconds:.0f} s; CPU time of its tests:"
             f" {self._cpu.total():.0f} s"
         )
+        if self._passed_over:
+            terminalreporter.write_line(f"passed over: {self._passed_over} thorough tests, which make test runs")
 
 
 def _file_of(nodeid: str) -> str:

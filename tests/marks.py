@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Set
 
-__all__ = ["MARKS", "REAL_PARTS", "misplaced"]
+__all__ = ["MARKS", "REAL_PARTS", "THOROUGH", "misplaced"]
 
 #: The mark of the tests of a directory; make runs directories (collecting all tests takes 20 s).
 MARKS = {
@@ -20,6 +20,8 @@ MARKS = {
 REAL_PARTS = frozenset(filter(None, MARKS.values()))
 #: `make nightly` chooses its tests by this one, in all directories.
 NIGHTLY = "nightly"
+#: `make check` passes over these, among the tests without real parts.
+THOROUGH = "thorough"
 
 
 def misplaced(directory: str, marks: Set[str]) -> str | None:

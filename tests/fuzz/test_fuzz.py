@@ -48,6 +48,7 @@ def test_a_mended_bitstream_gets_past_its_crc() -> None:
     assert from_bytes(mend_bitstream(bytes(data))).data[5000] == data[5000]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_processes_of_a_run_end_with_it(number: signal.Signals, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "fuzz", "--seconds", "1000", "--jobs", "2", "--findings", str(tmp_path)]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from itertools import count
 from typing import Any
 
+import pytest
 from archive_rules import NOW, World, now
 from attrs import Factory, define, field
 from hypothesis import example, given, settings
@@ -202,6 +203,7 @@ class Model:
 STEPS = ("call", "give up", "move", "measure", "fail", "crash", "send", "commit", "acknowledge")
 
 
+@pytest.mark.thorough
 @settings(max_examples=400, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(STEPS), st.sampled_from(WORKERS), st.sampled_from(IDS)), max_size=40))
 @example(

@@ -147,6 +147,7 @@ def with_tile_bit(x: int, y: int, row: int, bit: int) -> bytes:
 RAM_TILES = [(x, y, place.kind) for (x, y), place in places().items() if place.kind in ("ramb", "ramt")]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("x", "y", "kind"), RAM_TILES[::7])
 def test_a_single_bit_that_may_mean_a_block_ram_in_use_keeps_the_content(x: int, y: int, kind: str) -> None:
     rows = {"ramb": [1], "ramt": range(8)}[kind]
@@ -312,6 +313,7 @@ def test_a_random_design_is_packed_to_the_bytes_of_icepack(seed: int, sparseness
     assert hashlib.sha256(packed).hexdigest() == PACKED_BY_ICEPACK[seed, sparseness]
 
 
+@pytest.mark.thorough
 @settings(max_examples=20)
 @given(st.integers(0, 2**32), st.integers(1, 12))
 def test_what_is_packed_passes_the_check(seed: int, sparseness: int) -> None:

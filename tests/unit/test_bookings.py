@@ -75,6 +75,7 @@ claims_of_five = st.lists(
 )
 
 
+@pytest.mark.thorough
 @given(claims_of_five, st.permutations("ABCDE"))
 @settings(max_examples=300)
 def test_as_many_boards_are_assigned_as_can_be_and_the_first_of_those_that_do(

@@ -103,6 +103,7 @@ def test_a_board_without_noise_gives_its_line_exactly() -> None:
     assert deviation_at(found, 10 * DAY, 27).ppm == pytest.approx(560, abs=0.1)
 
 
+@pytest.mark.thorough
 def test_an_estimate_lies_within_its_interval_as_often_as_it_says() -> None:
     held = 0
     for seed in range(400):
@@ -362,6 +363,7 @@ def measured(random: Random, boards: int, repeats: int, between: float, within: 
     return values
 
 
+@pytest.mark.thorough
 def test_a_spread_lies_within_its_interval_as_often_as_it_says() -> None:
     random = Random(5)
     found = [spread_of(measured(random, 8, 4, between=200, within=100)) for _ in range(300)]

@@ -23,6 +23,7 @@ def missed(proof: Proof) -> list[tuple[str, str, str]]:
     return [(name, goal, measured) for name, goal, measured, met in proof.rows() if not met]
 
 
+@pytest.mark.thorough
 def test_sixty_boards_hold_the_promises_in_twenty_days(library: Any) -> None:
     assert missed(prove(library, boards=60, days=20, seed=2)) == []
 

@@ -166,6 +166,7 @@ def test_usage_is_listed_by_account_board_and_experiment(farm: FarmInMemory) -> 
     assert "only an operator" in icefarm(farm, "usage", "--account", "ada").stderr
 
 
+@pytest.mark.thorough
 def test_a_plot_has_boards_the_best_and_the_clients_figures(farm: FarmInMemory, tmp_path: Path) -> None:
     path = tmp_path / "fitness.svg"
     done = icefarm(farm, "plot", "ga-7", "--out", str(path))

@@ -63,11 +63,13 @@ def test_every_verb_is_walked() -> None:
     assert sorted([*verb_walker.VERBS, *WALKED_ELSEWHERE]) == every_verb()
 
 
+@pytest.mark.thorough
 def test_every_verb_prints_something_where_it_can(walk: Walk) -> None:
     # A plot is a file; without the pico-sdk nothing is built, and that is said elsewhere.
     assert [verb for verb, runs in walk.items() if not runs[""]["out"]] == ["plot", "firmware build"]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("redirection", "reason"), [(">/dev/full", "No space left on device"), (">&-", "Bad file descriptor")]
 )
@@ -80,6 +82,7 @@ def test_data_that_cannot_be_written_is_one_line_and_a_failure(walk: Walk, redir
             assert run["err"] in (last, runs[""]["err"] + last), verb
 
 
+@pytest.mark.thorough
 def test_a_reader_that_has_gone_ends_every_verb_quietly(walk: Walk) -> None:
     for verb, runs in walk.items():
         if runs[""]["out"]:
@@ -87,6 +90,7 @@ def test_a_reader_that_has_gone_ends_every_verb_quietly(walk: Walk) -> None:
             assert runs["|true"]["err"] in ("", runs[""]["err"]), verb
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("redirection", ["2>&-", "2>/dev/full"])
 def test_messages_that_cannot_be_written_change_nothing_else(walk: Walk, redirection: str) -> None:
     for verb, runs in walk.items():
@@ -94,6 +98,7 @@ def test_messages_that_cannot_be_written_change_nothing_else(walk: Walk, redirec
         assert bool(runs[redirection]["out"]) == bool(runs[""]["out"]), verb
 
 
+@pytest.mark.thorough
 def test_an_error_keeps_its_exit_code_where_it_cannot_be_said() -> None:
     done = subprocess.run(
         f"{shlex.quote(sys.executable)} -m icefarm evaluate missing.bin 2>&- >&-", shell=True, check=False, timeout=60
@@ -101,6 +106,7 @@ def test_an_error_keeps_its_exit_code_where_it_cannot_be_said() -> None:
     assert done.returncode == Exit.USAGE
 
 
+@pytest.mark.thorough
 def test_a_verb_that_connects_twice_says_nothing_of_its_log() -> None:
     script = "from icefarm.cli.connect import log_quietly; log_quietly(); log_quietly()"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=60)

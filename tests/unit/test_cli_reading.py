@@ -91,6 +91,7 @@ main()
     )
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("verb", ["devices", "workers", "reservations", "queue"])
 def test_a_list_is_read_without_twisted(verb: str, server: Server) -> None:
     done = icefarm(verb, f"http://{server.address}")
@@ -108,6 +109,7 @@ def test_the_path_that_a_proxy_puts_in_front_is_kept(server: Server) -> None:
     assert server.asked == [("/lab/api/snapshot", None)]
 
 
+@pytest.mark.thorough
 def test_where_http_is_no_way_the_client_says_what_is_wrong(server: Server) -> None:
     server._http.RequestHandlerClass = BaseHTTPRequestHandler
     done = icefarm("devices", f"http://{server.address}")
@@ -147,6 +149,7 @@ def test_who_has_signed_in_at_the_labs_issuer_is_asked_for_as_a_client(
     assert HttpWay.of(SignIn(url, "me", token="given")) is not None
 
 
+@pytest.mark.thorough
 def test_a_sign_in_asks_behind_the_path_of_a_proxy_too(server: Server) -> None:
     command = [sys.executable, "-m", "icefarm", "login", f"http://{server.address}/lab"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env={"HOME": "/nonexistent"})
@@ -167,6 +170,7 @@ def test_the_page_and_the_api_of_a_farm_have_one_address(url: str, address: str 
     assert web_address(parse_url(url)) == address
 
 
+@pytest.mark.thorough
 def test_results_are_streamed_without_twisted(server: Server) -> None:
     done = icefarm("results", f"http://{server.address}", "ga-7", "--board", "A", "--ok", "--columns", "seq,serial")
     assert (done.returncode, done.stderr) == (0, "imported:\n")
@@ -176,6 +180,7 @@ def test_results_are_streamed_without_twisted(server: Server) -> None:
     assert server.asked == [("/api/experiments/ga-7/results?serial=A&format=jsonl&failed=false", None)]
 
 
+@pytest.mark.thorough
 def test_a_file_that_was_cut_off_goes_on_as_a_client(server: Server) -> None:
     done = icefarm("results", f"http://{server.address}", "cut", "--columns", "seq")
     assert [json.loads(line)["seq"] for line in done.stdout.splitlines()] == [0, 1]

@@ -67,6 +67,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[int]]:
     return lines
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("face", FACES)
 def test_mypy_finds_wrong_options_and_no_others(found: dict[str, set[int]], face: str) -> None:
     wrong = {number for number, line in enumerate(LINES.splitlines()) if "#" in line}

@@ -10,6 +10,7 @@ import os
 from collections.abc import Sequence
 from itertools import cycle
 
+import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from memory_world import ClientProcess, MemoryWorld, WorkerProcess
@@ -165,6 +166,7 @@ LATE_CALLS = [
 ]
 
 
+@pytest.mark.thorough
 @example(LATE_CALLS, [0.001], (ONLY,))
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(STEPS, max_size=25), st.lists(st.sampled_from(DELAYS), min_size=1, max_size=30), ROUTERS)

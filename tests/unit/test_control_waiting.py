@@ -372,6 +372,7 @@ async def test_the_time_limit_of_waiting_does_not_touch_those_behind() -> None:
 _AMOUNTS = st.lists(st.integers(1, 3), min_size=1, max_size=6)
 
 
+@pytest.mark.thorough
 @settings(max_examples=50, deadline=None)
 @given(_AMOUNTS, st.randoms(use_true_random=False))
 def test_all_who_wait_are_served_in_their_order(amounts: list[int], random: Any) -> None:

@@ -11,6 +11,8 @@ import pytest
 
 from icefarm.system.extras import CONTROL_PACKAGES
 
+pytestmark = pytest.mark.thorough
+
 ROOT = Path(__file__).parents[2]
 #: Runs ``icefarm`` or a module as if nothing of the extras were installed.
 WITHOUT = """

@@ -14,6 +14,7 @@ CHIPDB = Path("/usr/share/fpga-icestorm/chipdb/chipdb-5k.txt")
 WORDS_MAX = 150_000
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(not CHIPDB.exists(), reason="needs Debian's fpga-icestorm-chipdb")
 def test_generating_the_tables_again_gives_the_same_files(tmp_path: Path) -> None:
     subprocess.run([sys.executable, ICE40 / "generate_chipdb.py", CHIPDB, tmp_path], check=True, capture_output=True)

@@ -23,6 +23,7 @@ def symbols(source: Path, into: Path) -> tuple[set[str], set[str]]:
     return {row[-1] for row in rows if row[-2] != "U"}, {row[-1] for row in rows if row[-2] == "U"}
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(not (shutil.which(COMPILER) and shutil.which("nm")), reason="needs a C compiler and nm")
 def test_each_file_of_the_core_uses_only_files_below_it(tmp_path: Path) -> None:
     files = {source.stem: symbols(source, tmp_path) for source in sorted(CORE.glob("*.c"))}

@@ -21,6 +21,7 @@ def farm() -> Iterator[FarmInMemory]:
         yield farm
 
 
+@pytest.mark.thorough
 def test_a_group_gives_a_board_to_a_higher_priority_and_gets_it_back(farm: FarmInMemory) -> None:
     ada, bob = farm.client("ada"), farm.client("bob")
     changes: list[BoardsChange] = []

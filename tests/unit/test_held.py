@@ -395,6 +395,7 @@ def steps(*kinds: str) -> st.SearchStrategy[list[tuple[str, int]]]:
     return st.lists(one, max_size=40)
 
 
+@pytest.mark.thorough
 @settings(deadline=None, max_examples=80)
 @given(st.integers(1, 4), steps("fail", "refuse", "withdraw"))
 def test_a_worker_knows_what_its_board_holds(buffers: int, taken: list[tuple[str, int]]) -> None:

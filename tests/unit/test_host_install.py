@@ -374,6 +374,7 @@ def _has(*programs: str) -> bool:
     return all(shutil.which(program) for program in programs)
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(
     not _has("systemctl", "systemd-sysusers", "systemd-tmpfiles") or os.geteuid() != 0,
     reason="takes root, and the programs of systemd",

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from bench.lab_month import HANDED_OVER, LONGEST_WAIT, simulate
+
+pytestmark = pytest.mark.thorough
 
 
 def test_in_two_weeks_of_a_lab_shares_are_fair_each_day_and_no_wait_is_long() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from imports import imported
 
+pytestmark = pytest.mark.thorough
+
 #: Packages that take long to import.
 TWISTED = ("twisted", "autobahn", "OpenSSL")
 HEAVY = (*TWISTED, "numpy", "asyncio", "rich", "importlib.metadata", "cattrs")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pytest_twisted import ensureDeferred
@@ -97,6 +98,7 @@ def announced(client: MemoryClient) -> list[tuple[str, float]]:
     return [(told["event"], told.get("seconds", 0)) for told in client.told if told["event"].startswith("give_back")]
 
 
+@pytest.mark.thorough
 @ensureDeferred
 async def test_a_board_that_was_held_for_long_is_announced_twice_and_then_asked_for() -> None:
     farm = MemoryControl(settings=ControlSettings(max_hold=2 * HOUR, grace=30.0))
@@ -119,6 +121,7 @@ async def test_a_board_that_was_held_for_long_is_announced_twice_and_then_asked_
     assert waiting.called
 
 
+@pytest.mark.thorough
 @ensureDeferred
 async def test_nobody_is_asked_for_a_board_that_nobody_waits_for_or_where_it_is_off() -> None:
     for max_hold, wait in ((1.0, False), (None, True)):
@@ -132,6 +135,7 @@ async def test_nobody_is_asked_for_a_board_that_nobody_waits_for_or_where_it_is_
         assert announced(ada) == []
 
 
+@pytest.mark.thorough
 @ensureDeferred
 async def test_a_client_that_does_not_give_back_loses_the_board_ten_minutes_later() -> None:
     farm = MemoryControl(settings=ControlSettings(max_hold=1.0, grace=30.0))

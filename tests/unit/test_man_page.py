@@ -46,6 +46,7 @@ def test_groff_finds_nothing_wrong_with_it(maker: ModuleType, tmp_path: Path) ->
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.thorough
 def test_the_wheel_has_it_where_man_looks(tmp_path: Path) -> None:
     subprocess.run(
         [

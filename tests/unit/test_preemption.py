@@ -279,10 +279,12 @@ def test_nothing_is_lost_or_repeated_whenever_boards_leave_and_come(
     evaluate_while_boards_leave(boards, depth, handovers, seed)
 
 
+@pytest.mark.thorough
 def test_nothing_is_lost_or_repeated_when_boards_leave_thousands_of_times() -> None:
     assert evaluate_while_boards_leave(6, 3, 3000, 1).asked >= 3000
 
 
+@pytest.mark.thorough
 @settings(deadline=None, max_examples=25)
 @given(st.integers(2, 5), st.integers(1, 6), st.integers(1, 30), st.integers(0, 10**6))
 def test_a_board_is_given_back_when_the_evaluation_in_flight_ends(
@@ -393,6 +395,7 @@ def fight(seed: int, handovers: int) -> Contest:
     return contest
 
 
+@pytest.mark.thorough
 def test_boards_of_a_whole_farm_change_hands_and_nothing_is_lost_or_carried_out_twice() -> None:
     contest = fight(1, 12)
     assert contest.errors == []

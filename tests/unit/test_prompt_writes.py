@@ -19,6 +19,8 @@ from icefarm.concurrency.prompt import icefarm_prompt
 from icefarm.concurrency.prompt.icefarm_prompt import APART, poll, poll_directly, rest_of, send_string
 from icefarm.farm.router import inside
 
+pytestmark = pytest.mark.thorough
+
 
 class Reactor:
     """Does nothing with descriptors."""

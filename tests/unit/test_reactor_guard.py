@@ -10,6 +10,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+pytestmark = pytest.mark.thorough
+
 TESTS = Path(__file__).parents[1]
 #: Seconds for a run of pytest.
 LIMIT = 100

@@ -329,6 +329,7 @@ pytest.main(["-q", "-p", "no:cacheprovider"], plugins=[tries])
 """
 
 
+@pytest.mark.thorough
 def test_each_change_is_tried_in_a_process_that_ends(tmp_path: Path) -> None:
     (tmp_path / "test_own.py").write_text("import own\n\ndef test_f():\n    assert own.f()\n")
     names = [f"a.x_{name}__mutmut_{number}" for name, number in (("f", 1), ("f", 2), ("f", 3), ("f", 4), ("g", 1))]

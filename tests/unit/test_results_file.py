@@ -82,6 +82,7 @@ def test_a_line_that_was_cut_off_is_dropped_and_the_rest_kept(tmp_path: Path, na
         assert file.has("b.bin", SHA, ASKED)
 
 
+@pytest.mark.thorough
 def test_a_parquet_file_that_was_not_finished_is_carried_on_from_its_journal(tmp_path: Path) -> None:
     path = tmp_path / "results.parquet"
     with open_results(str(path)) as file:
@@ -246,6 +247,7 @@ def test_the_same_file_by_another_path_has_one_writer_too(tmp_path: Path) -> Non
         open_results(str(link))
 
 
+@pytest.mark.thorough
 def test_a_writer_that_was_killed_keeps_nobody_out(path: str) -> None:
     killed = (
         f"import os; from icefarm.cli.results.results_file import open_results; open_results({path!r}); os._exit(9)"

@@ -178,6 +178,7 @@ steps = st.lists(
 )
 
 
+@pytest.mark.thorough
 @settings(max_examples=200, deadline=None)
 @given(steps, st.integers(1, 5), st.booleans())
 @example([(0, 1, "here"), (0, 2, "elsewhere")], 1, False)

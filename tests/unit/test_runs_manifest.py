@@ -76,6 +76,7 @@ usual = st.recursive(
 )
 
 
+@pytest.mark.thorough
 @given(usual)
 @settings(max_examples=400)
 def test_what_the_standard_library_writes_is_the_canonical_form_too(value: Any) -> None:

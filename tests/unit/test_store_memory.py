@@ -26,6 +26,7 @@ def run(call: Awaitable[Any]) -> Any:
     return ended.value.value
 
 
+@pytest.mark.thorough
 def test_the_rules_hold_whatever_happens() -> None:
     def machine() -> StoreMachine:
         clock = Clock()
@@ -34,6 +35,7 @@ def test_the_rules_hold_whatever_happens() -> None:
     run_state_machine_as_test(machine, settings=settings(max_examples=120, stateful_step_count=40, deadline=None))
 
 
+@pytest.mark.thorough
 def test_the_rules_of_bookings_hold_whatever_happens() -> None:
     def machine() -> BookingMachine:
         clock = Clock()
