@@ -31,6 +31,8 @@ T = TypeVar("T")
 
 #: Longest excerpt of a wrong value that an error message repeats.
 _EXCERPT = 80
+#: Names that are listed where one is unknown.
+_MOST_LISTED = 12
 #: Tags with which CBOR says that bytes are an array of numbers of 8 bits (RFC 8746, "Types of Numbers"): JavaScript's
 #: Uint8Array and Uint8ClampedArray.
 _BYTE_ARRAYS = (64, 68)
@@ -245,10 +247,16 @@ def _sentence(error: BaseException) -> str:
     if isinstance(error, ClassValidationError):
         return "; ".join(_out_of_range(error.cl, inner) or _field_sentence(inner) for inner in error.exceptions)
     if isinstance(error, ForbiddenExtraKeysError):
-        return "there is no " + _excerpt_of(sorted(map(repr, error.extra_fields)))
+        return "there is no " + _excerpt_of(sorted(map(repr, error.extra_fields))) + _listed(error.cl)
     if isinstance(error, KeyError):
         return "is missing"
     return str(error)
+
+
+def _listed(cls: Any) -> str:
+    """Return the end of a sentence about an unknown name: which there are, if they are few."""
+    names = [field.name for field in attrs.fields(cls)] if attrs.has(cls) else []
+    return f"; there {'is' if len(names) == 1 else 'are'} {', '.join(names)}" if 0 < len(names) <= _MOST_LISTED else ""
 
 
 #: What attrs says of a number that its class does not allow.

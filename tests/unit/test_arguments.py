@@ -118,7 +118,7 @@ def test_a_parameter_without_annotation_is_a_fault_of_the_code() -> None:
         (5, "Box: must be a mapping, not 5"),
         ({}, "items is missing"),
         ({"items": [{"name": "n", "colour": "green"}]}, "colour must be one of red, blue, not 'green'"),
-        ({"items": [], "x": 1}, "there is no 'x'"),
+        ({"items": [], "x": 1}, "there is no 'x'; there are items, .*by_name"),
         ({"items": [], "by_name": {"a": {}}}, "name is missing"),
     ],
 )
