@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-__all__ = ["CONTEXT", "LOG_FORMAT", "JsonFormatter", "context_of", "json_line", "levels_of", "printable"]
+__all__ = ["CONTEXT", "LOG_FORMAT", "JsonFormatter", "context_of", "json_line", "levels_of"]
 
 #: The environment variable that says so to the command line, as to the services.
 LOG_FORMAT = "ICEFARM_LOG_FORMAT"
@@ -55,11 +55,6 @@ def json_line(
     if trace:
         line["traceback"] = trace[-LONGEST_TRACEBACK:]
     return json.dumps(line)
-
-
-def printable(text: str, longest: int) -> str:
-    """Return text from outside as it may be in a line that people read."""
-    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text[:longest])
 
 
 def levels_of(level: int) -> str:

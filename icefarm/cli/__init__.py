@@ -13,7 +13,6 @@ from click.shell_completion import CompletionItem
 from icefarm._version import __version__
 from icefarm.cli.ui.exit_codes import Exit, exit_of
 from icefarm.cli.ui.leading import split_leading
-from icefarm.cli.ui.records.formatting import clean
 from icefarm.cli.ui.suggestions import did_you_mean
 from icefarm.cli.ui.terminal.sigint import interrupts_kept
 from icefarm.cli.ui.terminal.streams import guard_streams
@@ -23,6 +22,7 @@ from icefarm.system.extras import MissingPackages
 from icefarm.system.haste import end_in_haste
 from icefarm.system.writing import CannotWrite, NobodyReads
 from icefarm.text.legacy_names import CLIENT_NAMES, translate_legacy_env
+from icefarm.text.one_line import one_line
 
 __all__ = ["main"]
 
@@ -174,14 +174,14 @@ class Verbs(click.Group):
             click.echo(f"icefarm: {error}", err=True)
             sys.exit(Exit.FAILED)
         except IcefarmError as error:
-            click.echo(f"icefarm: {clean(str(error))}", err=True)
+            click.echo(f"icefarm: {one_line(str(error))}", err=True)
             sys.exit(exit_of(error))
         except KeyboardInterrupt:
             click.echo("icefarm: interrupted", err=True)
             end_in_haste(Exit.INTERRUPTED)
             sys.exit(Exit.INTERRUPTED)
         except OSError as error:
-            where = "" if error.filename is None else f"{clean(os.fsdecode(error.filename))}: "
+            where = "" if error.filename is None else f"{one_line(os.fsdecode(error.filename))}: "
             click.echo(f"icefarm: {where}{error.strerror or error}", err=True)
             sys.exit(Exit.FAILED)
         except (click.ClickException, click.exceptions.Exit, click.Abort, CannotWrite):

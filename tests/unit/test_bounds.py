@@ -10,17 +10,11 @@ from attrs import evolve
 from pytest_twisted import ensureDeferred
 
 from icefarm.contract import BoardReading, DeviceReport, DeviceStatus, KindRecord, WorkerHello, to_wire
-from icefarm.control.inventory.bounds import LARGEST_STEP, bounded_hello, bounded_report, clean, plausible
+from icefarm.control.inventory.bounds import LARGEST_STEP, bounded_hello, bounded_report, plausible
 from icefarm.errors import InvalidArgument, UnknownWorker
 from icefarm.testing.memory.control_harness import PULSECOUNT, MemoryControl
 
 REPORT = DeviceReport("A", DeviceStatus.AVAILABLE)
-
-
-def test_a_text_is_cut_and_has_no_characters_that_control_a_terminal() -> None:
-    assert clean("all is well", 100) == "all is well"
-    assert clean("\x1b[2Jgone\n\u202eabc\u200b", 100) == "\ufffd[2Jgone\ufffd\ufffdabc\ufffd"
-    assert clean("x" * 1000, 10) == "x" * 10
 
 
 def test_a_hello_keeps_little_of_what_is_too_long() -> None:

@@ -8,12 +8,13 @@ import pytest
 from recording_farm import measurement, reservation
 from rich.console import Console
 
-from icefarm.cli.ui.records.formatting import clean, duration, shown
+from icefarm.cli.ui.records.formatting import duration, shown
 from icefarm.cli.ui.records.measurements import record_of, shape_of
 from icefarm.cli.ui.records.tables import Column, Rows, Shape, table_lines
 from icefarm.cli.ui.terminal.console import Screen
 from icefarm.cli.ui.terminal.progress import progress_bar
 from icefarm.client import Result
+from icefarm.text.one_line import one_line
 
 
 class Stream(io.TextIOWrapper):
@@ -153,5 +154,5 @@ def test_every_value_has_a_cell(value: object, words: str) -> None:
 
 @pytest.mark.parametrize("text", ["\x1b[31m", "a\tb", "a\nb", "\u202egnirts", "\x9b2J", "\udcff", "\u2028"])
 def test_text_from_others_is_made_safe(text: str) -> None:
-    assert clean(text).isprintable()
-    assert len(clean(text)) == len(text)
+    assert one_line(text).isprintable()
+    assert len(one_line(text)) == len(text)

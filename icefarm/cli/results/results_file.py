@@ -14,10 +14,10 @@ from typing import Any, Protocol
 import click
 from attrs import define, field
 
-from icefarm.cli.ui.records.formatting import clean
 from icefarm.cli.ui.records.measurements import FIELDS
 from icefarm.system.files import FileLock, Locked, write_whole
 from icefarm.system.writing import CannotWrite, write_all
+from icefarm.text.one_line import one_line
 from icefarm.text.outside_json import parse_json
 
 __all__ = ["ResultsFile", "open_results"]
@@ -88,7 +88,7 @@ class ResultsFile:
 
     def _cannot_write(self, error: OSError) -> CannotWrite:
         reason = error.strerror or str(error)
-        return CannotWrite(f"cannot write results to {clean(self.path)}: {reason}; what it has already stays")
+        return CannotWrite(f"cannot write results to {one_line(self.path)}: {reason}; what it has already stays")
 
 
 def open_results(path: str) -> ResultsFile:
@@ -97,7 +97,7 @@ def open_results(path: str) -> ResultsFile:
     Raises `click.UsageError`, and `CannotWrite` where another process writes to it.
     """
     stores: dict[str, Callable[[Path], _Store]] = {".csv": _Csv, ".jsonl": _JsonLines, ".parquet": _Parquet}
-    store, label = stores.get(Path(path).suffix.lower()), clean(path)
+    store, label = stores.get(Path(path).suffix.lower()), one_line(path)
     if store is None:
         raise click.UsageError(f"--out writes .csv, .jsonl or .parquet, not {label}")
     lock = FileLock(path)

@@ -13,9 +13,9 @@ from typing import Any, BinaryIO
 import click
 
 from icefarm.cli.ui.records import archive_columns
-from icefarm.cli.ui.records.formatting import clean
 from icefarm.cli.ui.records.tables import Rows
 from icefarm.system.writing import CannotWrite
+from icefarm.text.one_line import one_line
 
 __all__ = ["write_rows"]
 
@@ -38,7 +38,7 @@ def write_rows(path: str, rows: Iterable[Row], *, corrected: bool = False) -> in
     }
     write = writers.get(Path(path).suffix.lower())
     if write is None:
-        raise click.UsageError(f"--out writes .csv, .jsonl or .parquet, not {clean(path)}")
+        raise click.UsageError(f"--out writes .csv, .jsonl or .parquet, not {one_line(path)}")
     target = Path(os.path.realpath(path))
     new = target.with_name(f".{target.name}.{os.getpid()}.new")
     try:
@@ -48,7 +48,7 @@ def write_rows(path: str, rows: Iterable[Row], *, corrected: bool = False) -> in
             os.fsync(file.fileno())
         new.replace(target)
     except OSError as error:
-        raise CannotWrite(f"cannot write results to {clean(path)}: {error.strerror or error}") from None
+        raise CannotWrite(f"cannot write results to {one_line(path)}: {error.strerror or error}") from None
     finally:
         with suppress(OSError):
             new.unlink()

@@ -22,7 +22,7 @@ except ImportError:  # a platform for which there is no wheel
     loads = None  # type: ignore[assignment]
 
 from icefarm.contract import ARCHIVE_FIELDS, LONGEST_NAME, MAX_CIRCUIT_NAME, account_of, default_experiment, valid_name
-from icefarm.control.inventory.bounds import clean
+from icefarm.text.one_line import one_line
 from icefarm.text.outside_json import parse_strict_json
 from icefarm.text.repeated_json import repeated_json
 
@@ -341,7 +341,7 @@ def _texts(values: Sequence[Any], longest: int) -> Sequence[str | None]:
     except TypeError:
         # Some are none.
         pass
-    return _each(lambda text: clean(text, longest) if text else None, values)
+    return _each(lambda text: one_line(text, longest) if text else None, values)
 
 
 def _mappings(values: Sequence[Mapping[str, Any] | None]) -> Iterable[str | None]:
@@ -367,7 +367,7 @@ def _json(value: Any) -> str:
 
 def _word(text: str | None) -> str | None:
     """Return a text that many rows have; an empty one is none, as in the database."""
-    return clean(text, LONGEST_NAME) if text else None
+    return one_line(text, LONGEST_NAME) if text else None
 
 
 def _numbers_of(values: Sequence[Any]) -> Iterable[float | None]:

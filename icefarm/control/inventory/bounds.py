@@ -6,7 +6,6 @@ cut; names that are too long are refused.
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Sequence
 from math import isfinite
 from typing import Any
@@ -15,8 +14,9 @@ from attrs import evolve, fields
 
 from icefarm.contract import LONGEST_NAME, BoardReading, DeviceReport, KindRecord, PoolRecord, WorkerHello, valid_name
 from icefarm.errors import InvalidArgument
+from icefarm.text.one_line import one_line
 
-__all__ = ["MOST_BOARDS", "MOST_SHARES", "bounded_hello", "bounded_report", "clean", "plausible"]
+__all__ = ["MOST_BOARDS", "MOST_SHARES", "bounded_hello", "bounded_report", "plausible"]
 
 #: Boards of all workers together: as many as fit into a snapshot, which is one message.
 MOST_BOARDS = 8000
@@ -32,18 +32,8 @@ LARGEST, LARGEST_STEP = 2**53, 200_000
 COLDEST, HOTTEST = -100.0, 300.0
 
 
-def clean(text: str, longest: int) -> str:
-    """Return a text on one line, cut off, with a mark for each character that has no shape."""
-    if len(text) <= longest and text.isprintable():
-        return text
-    return "".join(
-        "\N{REPLACEMENT CHARACTER}" if unicodedata.category(each)[0] == "C" or each in "\u2028\u2029" else each
-        for each in text[:longest]
-    )
-
-
 def _maybe(text: str | None, longest: int) -> str | None:
-    return None if text is None else clean(text, longest)
+    return None if text is None else one_line(text, longest)
 
 
 def _name(what: str, text: str) -> str:
@@ -68,7 +58,7 @@ def bounded_report(report: DeviceReport) -> DeviceReport:
         firmware_version=_maybe(report.firmware_version, LONGEST_NAME),
         usb_path=_maybe(report.usb_path, LONGEST_TEXT),
         model=_maybe(report.model, LONGEST_NAME),
-        shares=[clean(each, LONGEST_NAME) for each in report.shares],
+        shares=[one_line(each, LONGEST_NAME) for each in report.shares],
         serial=_name("serial", report.serial),
     )
 
@@ -81,8 +71,8 @@ def bounded_hello(hello: WorkerHello) -> WorkerHello:
         raise InvalidArgument(f"instance must have at most {LONGEST_TEXT} characters, not {len(hello.instance)}")
     return evolve(
         hello,
-        host=clean(hello.host, LONGEST_TEXT),
-        version=clean(hello.version, LONGEST_NAME),
+        host=one_line(hello.host, LONGEST_TEXT),
+        version=one_line(hello.version, LONGEST_NAME),
         kinds=[_bounded_kind(kind) for kind in hello.kinds],
         pool=None if hello.pool is None else _bounded_pool(hello.pool),
         devices=[bounded_report(report) for report in hello.devices],
@@ -92,7 +82,7 @@ def bounded_hello(hello: WorkerHello) -> WorkerHello:
 def _bounded_pool(pool: PoolRecord) -> PoolRecord:
     if not 0 <= pool.least <= pool.most <= MOST_BOARDS:
         raise InvalidArgument(f"a pool has 0 to {MOST_BOARDS} boards, the least first, not {pool.least}..{pool.most}")
-    return evolve(pool, model=clean(pool.model, LONGEST_NAME))
+    return evolve(pool, model=one_line(pool.model, LONGEST_NAME))
 
 
 def _bounded_kind(kind: KindRecord) -> KindRecord:
@@ -101,11 +91,11 @@ def _bounded_kind(kind: KindRecord) -> KindRecord:
     return evolve(
         kind,
         name=_name("the name of a kind", kind.name),
-        summary=clean(kind.summary, LONGEST_SUMMARY),
-        firmware=clean(kind.firmware, LONGEST_NAME),
-        firmware_version=clean(kind.firmware_version, LONGEST_NAME),
-        methods=[clean(method, LONGEST_NAME) for method in kind.methods],
-        version=clean(kind.version, LONGEST_NAME),
+        summary=one_line(kind.summary, LONGEST_SUMMARY),
+        firmware=one_line(kind.firmware, LONGEST_NAME),
+        firmware_version=one_line(kind.firmware_version, LONGEST_NAME),
+        methods=[one_line(method, LONGEST_NAME) for method in kind.methods],
+        version=one_line(kind.version, LONGEST_NAME),
     )
 
 

@@ -25,7 +25,7 @@ from icefarm.contract import (
 from icefarm.control.archive.intake import Intake
 from icefarm.control.inventory.agreement import CountAgreement
 from icefarm.control.inventory.board_reports import BoardReports
-from icefarm.control.inventory.bounds import MOST_BOARDS, bounded_hello, bounded_report, clean
+from icefarm.control.inventory.bounds import MOST_BOARDS, bounded_hello, bounded_report
 from icefarm.control.inventory.inventory import Inventory
 from icefarm.control.scheduling.placement import MAX_BOARDS
 from icefarm.control.sessions.liveness import HEARTBEAT
@@ -38,6 +38,7 @@ from icefarm.control.telemetry.rates import Rates
 from icefarm.control.telemetry.topics import OWN_EVENTS
 from icefarm.errors import IcefarmError, InvalidArgument, NotYours, ReservationEnded, Unavailable
 from icefarm.text.counts import counted
+from icefarm.text.one_line import one_line
 
 __all__ = ["WorkerProcedures"]
 
@@ -178,10 +179,10 @@ class WorkerProcedures:
         if serial is not None:
             _check_serial(serial)
         # A line stays one line, whatever a worker sends.
-        line = clean(message, MAX_LINE)
+        line = one_line(message, MAX_LINE)
         about = f"{caller.authid}, board {serial}" if serial is not None else caller.authid
         ids = {"reservation": reservation, "evaluation": evaluation}
-        bounded = {name: None if id is None else clean(id, LONGEST_ID) for name, id in ids.items()}
+        bounded = {name: None if id is None else one_line(id, LONGEST_ID) for name, id in ids.items()}
         of = {"worker": caller.authid, "serial": serial, "session": caller.session, **bounded}
         self._log.emit(_LEVELS[level], "{about}: {line}", about=about, line=line, **of)
         if evaluation is not None:

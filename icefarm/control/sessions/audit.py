@@ -6,8 +6,6 @@ address, it keeps a bounded number of entries in a period, and then only the num
 
 from __future__ import annotations
 
-import unicodedata
-
 from attrs import Factory, define, field
 from twisted.logger import Logger
 
@@ -18,6 +16,7 @@ from icefarm.concurrency.rate_limit import RateLimit
 from icefarm.contract import account_of
 from icefarm.control.storage.interface import AuditEntry, Store
 from icefarm.errors import Busy, IcefarmError
+from icefarm.text.one_line import one_line
 
 __all__ = ["ACTIONS", "AuditLog"]
 
@@ -41,15 +40,6 @@ AMOUNT, PERIOD = 60, 10.0
 COUNTED = 1000
 #: Longest text in an entry, in characters.
 LONGEST = 400
-
-
-def _clean(text: str) -> str:
-    """Return text that fits on a line: names and reasons come from outside."""
-    if text.isprintable() and len(text) <= LONGEST:
-        return text
-    return "".join(
-        "\N{REPLACEMENT CHARACTER}" if unicodedata.category(each)[0] == "C" else each for each in text[:LONGEST]
-    )
 
 
 @define(eq=False)
@@ -87,7 +77,7 @@ class AuditLog:
     def signed_in(self, name: str, role: str, address: str, outcome: str, detail: str | None) -> None:
         """Keep that somebody signed in as ``name``, or was refused and why."""
         # One that was refused may be of any length.
-        self._keep(_clean(name), role, None, address, "sign_in", None, outcome, detail)
+        self._keep(one_line(name, LONGEST), role, None, address, "sign_in", None, outcome, detail)
 
     async def write(self) -> None:
         """Write what was gathered.  Raises `Busy`; it is then kept for the next time."""
@@ -124,15 +114,15 @@ class AuditLog:
             return
         entry = AuditEntry(
             self.clock.seconds(),
-            _clean(account),
-            _clean(identity),
-            _clean(role),
+            one_line(account, LONGEST),
+            one_line(identity, LONGEST),
+            one_line(role, LONGEST),
             session,
-            _clean(address) or None,
+            one_line(address, LONGEST) or None,
             action,
-            None if subject is None else _clean(subject),
+            None if subject is None else one_line(subject, LONGEST),
             outcome,
-            None if detail is None else _clean(detail),
+            None if detail is None else one_line(detail, LONGEST),
         )
         self._entries.append(entry)
         del self._entries[:-WAITING]

@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 from icefarm.contract import Assignment
 from icefarm.errors import DeviceFailed, IcefarmError, InvalidArgument, Unavailable
 from icefarm.kinds.registry import Kind
-from icefarm.log_format import printable
+from icefarm.text.one_line import one_line
 from icefarm.worker.board import events as e
 from icefarm.worker.board import states as s
 from icefarm.worker.board.runner import BoardLife
@@ -200,8 +200,8 @@ class ManagedBoard(BoardLife):
     def evaluation_failed(self, reservation: str, evaluation: str, error: IcefarmError) -> None:
         """Log why an evaluation failed, here and at control, so that it can be followed by its id."""
         if self._may_log():
-            evaluation = printable(evaluation, LONGEST_ID)
-            text = f"evaluation {evaluation} failed: {error.name}: {printable(str(error), LONGEST_REASON)}"
+            evaluation = one_line(evaluation, LONGEST_ID)
+            text = f"evaluation {evaluation} failed: {error.name}: {one_line(str(error), LONGEST_REASON)}"
             about = {"serial": self.serial, "reservation": reservation, "evaluation": evaluation}
             self._log.info("{serial}: {text}", text=text, worker=self._context.worker, **about)
             self._context.observer.evaluation_failed(self, reservation, evaluation, text)
@@ -209,7 +209,7 @@ class ManagedBoard(BoardLife):
     def evaluation_done(self, reservation: str, evaluation: str) -> None:
         """Log that an evaluation has its answer."""
         if self._may_log():
-            about = {"serial": self.serial, "reservation": reservation, "evaluation": printable(evaluation, LONGEST_ID)}
+            about = {"serial": self.serial, "reservation": reservation, "evaluation": one_line(evaluation, LONGEST_ID)}
             self._log.debug("{serial}: evaluation {evaluation} done", worker=self._context.worker, **about)
 
     def emit(self, reservation: str, event: str, fields: Mapping[str, object]) -> None:

@@ -18,11 +18,12 @@ from icefarm.cli.names import board_named
 from icefarm.cli.reading import Reader
 from icefarm.cli.ui.options import output_option
 from icefarm.cli.ui.records.columns import suspect
-from icefarm.cli.ui.records.formatting import clean, duration, shown
+from icefarm.cli.ui.records.formatting import duration, shown
 from icefarm.cli.ui.records.tables import Column, Output, Rows, Shape
 from icefarm.cli.ui.terminal.console import Screen
 from icefarm.cli.verb import farm_of, opened_screen, show
 from icefarm.errors import InvalidArgument, UnknownDevice
+from icefarm.text.one_line import one_line
 
 __all__ = ["board", "logs", "open_", "status"]
 
@@ -94,13 +95,13 @@ def _status_lines(url: str, found: Mapping[str, Any]) -> Iterator[str]:
     yield f"workers:  {len(found['workers'])}{_in_words(counts['workers'])}"
     yield f"clients:  {len(counts['clients'])}"
     for client, number in Counter(counts["clients"]).most_common(MOST_NAMED):
-        yield f"          {clean(client)}: {number}, {_until(client, found)}"
+        yield f"          {one_line(client)}: {number}, {_until(client, found)}"
     yield from _and_more(list(counts["clients"]), 'more; "icefarm reservations" lists them')
     yield f"queue:    {len(found['queue'])}"
     waiting = sorted(found["queue"], key=itemgetter("place"))
     for each in waiting[:MOST_NAMED]:
         since = duration(found["time"] - each["since"])
-        yield f"          {each['place']}. {clean(each['client'])} for {each['amount']}, since {since}"
+        yield f"          {each['place']}. {one_line(each['client'])} for {each['amount']}, since {since}"
     yield from _and_more(waiting, 'more; "icefarm queue" lists them')
 
 
@@ -124,7 +125,7 @@ def _and_more(every: Sequence[Any], words: str) -> Iterator[str]:
 
 def _write_lines(screen: Screen, lines: Iterator[str]) -> None:
     for line in lines:
-        screen.write(clean(line) + "\n")
+        screen.write(one_line(line) + "\n")
 
 
 @click.command()

@@ -11,11 +11,11 @@ import click
 from icefarm.cli.commands.show.experiments import account_option, board_option, experiment_argument, since_option
 from icefarm.cli.connect import SignIn, with_access
 from icefarm.cli.reading import Reader
-from icefarm.cli.ui.records.formatting import clean
 from icefarm.cli.verb import opened_screen
 from icefarm.client.api.notebook.plots import BEST, picture_of
 from icefarm.system.writing import CannotWrite
 from icefarm.text.counts import counted
+from icefarm.text.one_line import one_line
 
 __all__ = ["plot"]
 
@@ -49,7 +49,7 @@ def plot(
         try:
             check_plot_file(Path(out).suffix.lower().removeprefix("."))
         except ValueError as error:
-            raise click.UsageError(f"--out {error}, not {clean(out)}") from None
+            raise click.UsageError(f"--out {error}, not {one_line(out)}") from None
         begin = None if since is None else time.time() - since
         reader = Reader(access)
         results = reader.results(experiment_name, account, serials=list(serials) or None, since=begin, failed=False)
@@ -67,4 +67,4 @@ def _save(figure: object, out: str) -> None:
         metadata = {"Date": None} if out.lower().endswith(".svg") else None
         figure.savefig(os.fspath(out), metadata=metadata)  # type: ignore[attr-defined]
     except OSError as error:
-        raise CannotWrite(f"cannot write the picture to {clean(out)}: {error.strerror or error}") from None
+        raise CannotWrite(f"cannot write the picture to {one_line(out)}: {error.strerror or error}") from None

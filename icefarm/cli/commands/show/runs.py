@@ -14,9 +14,10 @@ from icefarm.cli.connect import SignIn, with_access
 from icefarm.cli.reading import Answer, Reader
 from icefarm.cli.ui.options import output_option
 from icefarm.cli.ui.records import archive_columns
-from icefarm.cli.ui.records.formatting import clean, moment, shown
+from icefarm.cli.ui.records.formatting import moment, shown
 from icefarm.cli.ui.records.tables import Output
 from icefarm.cli.verb import farm_of, opened_screen, show
+from icefarm.text.one_line import one_line
 
 __all__ = ["run", "runs"]
 
@@ -57,7 +58,7 @@ def run(access: SignIn, output: Output, id: str, out: str | None, circuits: str 
             with farm_of(access) as farm:
                 saved = farm.archived_run(id)
                 saved.export(out, circuits=circuits, kept_circuits=with_bitstreams)
-            screen.say(f"wrote run {saved.id} to {clean(out)}")
+            screen.say(f"wrote run {saved.id} to {one_line(out)}")
             return
         found = Reader(access).run(id)
         if output.form == "json":

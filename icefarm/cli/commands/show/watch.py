@@ -14,12 +14,13 @@ from attrs import Factory, define
 from icefarm.cli.connect import SignIn, with_access
 from icefarm.cli.ui.options import output_option
 from icefarm.cli.ui.records import columns
-from icefarm.cli.ui.records.formatting import clean, duration
+from icefarm.cli.ui.records.formatting import duration
 from icefarm.cli.ui.records.tables import Output, Rows, table_lines
 from icefarm.cli.ui.terminal.console import Screen
 from icefarm.cli.ui.terminal.keys import keys_pressed
 from icefarm.cli.verb import farm_of, opened_screen
 from icefarm.text.counts import counted
+from icefarm.text.one_line import one_line
 
 if TYPE_CHECKING:
     from icefarm.cli.farm_state import View
@@ -132,7 +133,7 @@ class FarmPicture:
             self.stale_since = now
         if known:  # The first snapshot is not news.
             self.last += [
-                f"{_clock_time(line['time'])}  {line['event']} {clean(str(line['key'] or ''))}  {clean(line['change'])}"
+                one_line(f"{_clock_time(line['time'])}  {line['event']} {line['key'] or ''}  {line['change']}")
                 for line in lines
             ]
 
@@ -177,7 +178,7 @@ class FarmPicture:
     def _waiting(self) -> list[str]:
         requests = list(self.view.queue.values())
         lines = [
-            f"waiting: {clean(str(each.get('client')))} for {each.get('amount')}, place {each.get('place')}"
+            f"waiting: {one_line(str(each.get('client')))} for {each.get('amount')}, place {each.get('place')}"
             for each in requests[:QUEUE_LINES]
         ]
         more = len(requests) - len(lines)
@@ -188,7 +189,7 @@ class FarmPicture:
 
         if self.stale_since is not None:
             words = f"not connected for {duration(now - self.stale_since)}, trying again; as of then: "
-            return Text(words + self._counts(), style="bold red").append(f"\n{clean(str(self.view.stale))}")
+            return Text(words + self._counts(), style="bold red").append(f"\n{one_line(str(self.view.stale))}")
         return Text(f"{self.url}: {self._counts()}" if self.view.known else f"{self.url}: asking", style="bold")
 
     def _counts(self) -> str:

@@ -6,23 +6,15 @@ humanize and `rich` write for reading, with blanks; here a value is one word, as
 from __future__ import annotations
 
 import json
-import unicodedata
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-__all__ = ["clean", "duration", "moment", "shown"]
+from icefarm.text.one_line import one_line
+
+__all__ = ["duration", "moment", "shown"]
 
 #: The text of an empty cell, so that every line has the same number of fields.
 EMPTY = "-"
-#: Categories of Unicode characters that may control a terminal, or that can't be encoded.
-_UNSAFE = ("Cc", "Cf", "Cs", "Zl", "Zp")
-
-
-def clean(text: str) -> str:
-    """Return text that is safe on a terminal and stays on its line: names and reasons come from outside."""
-    if text.isprintable():
-        return text
-    return "".join("\N{REPLACEMENT CHARACTER}" if unicodedata.category(each) in _UNSAFE else each for each in text)
 
 
 def duration(seconds: float) -> str:
@@ -43,18 +35,18 @@ def shown(value: object) -> str:
         case bool():
             return "yes" if value else "no"
         case str():
-            return clean(value)
+            return one_line(value)
         case float():
             return f"{value:.6g}"
         case list() | tuple():
             return ",".join(shown(each) for each in value) or EMPTY
         case Mapping():
-            return ",".join(f"{clean(str(key))}={_plain(each)}" for key, each in value.items()) or EMPTY
-    return clean(str(value))
+            return ",".join(f"{one_line(str(key))}={_plain(each)}" for key, each in value.items()) or EMPTY
+    return one_line(str(value))
 
 
 def _plain(value: object) -> str:
-    return clean(value if isinstance(value, str) else json.dumps(value, default=str, separators=(",", ":")))
+    return one_line(value if isinstance(value, str) else json.dumps(value, default=str, separators=(",", ":")))
 
 
 def moment(seconds: float) -> str:

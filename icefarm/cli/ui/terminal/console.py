@@ -14,7 +14,7 @@ from typing import Any, TextIO
 
 from attrs import define, field
 
-from icefarm.cli.ui.records.formatting import clean
+from icefarm.text.one_line import one_line
 
 __all__ = ["Screen"]
 
@@ -63,7 +63,7 @@ class Screen:
 
     def say(self, text: str) -> None:
         """Write a message for the user, one line."""
-        self.log(f"icefarm: {clean(text)}")
+        self.log(f"icefarm: {one_line(text)}")
 
     def log(self, line: str) -> None:
         """Write a line as it is, where messages go."""
@@ -146,7 +146,7 @@ class _StatusLine:
         if self._status is None:
             self._status = self.screen.console(self.screen.err).status("")
             self._stack.enter_context(self.screen.live(self._status))
-        self._status.update(Text(clean(text)))
+        self._status.update(Text(one_line(text)))
 
 
 @define
