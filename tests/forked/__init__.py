@@ -22,7 +22,7 @@ from typing import Any
 
 from forked.modules import module_command
 from forked.nursery import PADDING, Nursery, fork_by_twisted
-from forked.services import can_fork
+from forked.services import SERVER, can_fork
 
 __all__ = ["Popen", "farms", "forks", "icefarm", "programs", "python"]
 
@@ -69,8 +69,8 @@ def programs() -> Path:
         listener.bind(str(directory / "socket"))
         # Those that call before the server accepts wait for it.
         listener.listen(64)
-        server = subprocess.Popen(
-            module_command("server", str(listener.fileno()), str(directory)),
+        server = Popen(
+            [*SERVER, str(listener.fileno()), str(directory)],
             stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, pass_fds=[listener.fileno()], start_new_session=True,
             # It uses no files of the tests.
             cwd=directory,
@@ -95,7 +95,7 @@ class Popen(subprocess.Popen[Any]):
     """A process that is forked by the nursery, if that can be what the command says."""
 
     def _execute_child(self, args: Any, *how: Any) -> None:
-        directory, environment = how[4], how[5]
+        directory, environment = how[4:6]
         pipes = input_read, _, _, output_write, _, error_write = how[9:15]
         given = dict(os.environ if environment is None else environment)
         if not (can_fork(args, given) and _nursery().suits(given)):
@@ -103,6 +103,7 @@ class Popen(subprocess.Popen[Any]):
             return
         ends = enumerate((input_read, output_write, error_write))
         files = {number: number if end == -1 else end for number, end in ends}
+        files |= {number: number for number in how[3]}
         session = bool(how[20])
         self.pid = _nursery().fork(args, os.fspath(directory or os.getcwd()), given, files, session)
         self._child_created = True

@@ -18,6 +18,7 @@ import shutil
 import signal
 import socket
 import sys
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from types import ModuleType
 
@@ -25,6 +26,8 @@ from attrs import Factory, define, frozen
 
 from forked.becoming import Identity, of_interpreter
 
+#: What a fork does that is a farm: its arguments, and what the system shows as such.
+BeFarm = Callable[[list[str], Sequence[str]], None]
 #: As `call.py` has it.
 _ALONE = 0
 #: Descriptors that a caller can pass on at once (scm(7)).
@@ -47,6 +50,10 @@ class Call:
         if self.name == "python" and first != "-c" and (first.startswith("-") or not os.path.isfile(self._here(first))):
             return True
         return of_interpreter(self.identity.environment) != of_interpreter(os.environ)
+
+    @property
+    def is_farm(self) -> bool:
+        return self.name == "icefarm" and self.arguments[1:2] == ["up"]
 
     def _here(self, path: str) -> str:
         return os.path.join(self.identity.directory, path)
@@ -176,7 +183,8 @@ class Server:
                     end(pid, signal.SIGKILL)
 
 
-def _import_all() -> None:
+def import_all() -> None:
+    """Import what commands and scripts of clients need."""
     from icefarm.cli import VERBS
 
     for module, _, _ in VERBS.values():
@@ -184,22 +192,24 @@ def _import_all() -> None:
     for module in ("icefarm.wamp.link", "icefarm.client.api.reactor_thread", "icefarm.client.aio", "asyncio", "json"):
         importlib.import_module(module)
     assert "twisted.internet.reactor" not in sys.modules
-    gc.collect()
-    gc.freeze()
 
 
-def main() -> Call | None:
-    _import_all()
-    listener, directory = sys.argv[1:]
+def be(listener: str, directory: str, be_farm: BeFarm | None = None) -> None:
+    """Serve; a fork goes on here, and ``be_farm`` is what it is as ``icefarm up``."""
     call = Server(socket.socket(fileno=int(listener))).serve()
     if call is None:
         shutil.rmtree(directory, ignore_errors=True)
-    return call
+        return
+    call.become()
+    if be_farm is not None and call.is_farm:
+        be_farm(call.arguments, call.arguments)
+    else:
+        call.run()
 
 
 def run() -> None:
-    """Serve; a fork goes on here, with no frame of the server below it but this one."""
-    fork = main()
-    if fork is not None:
-        fork.become()
-        fork.run()
+    """Be the server as a process of its own, which a nursery has not forked."""
+    import_all()
+    gc.collect()
+    gc.freeze()
+    be(*sys.argv[1:])

@@ -1,4 +1,7 @@
-"""What a farm's nursery is, and what it forks: farms (``icefarm up``), control, workers and the router."""
+"""What a farm's nursery is, and what it forks: farms (``icefarm up``), control, workers and the router.
+
+It forks the server of commands, too, whose farms have nurseries like the others.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +13,16 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from forked import router
+from forked import router, server
+from forked.modules import module_command
 from forked.nursery import Request, fork_by_twisted, nursery_of_this, serve, show
 from forked.router import installed
 from forked.worlds import World
 
-__all__ = ["can_fork", "run"]
+__all__ = ["SERVER", "can_fork", "run"]
 
+#: How the server of commands starts; a descriptor and a directory follow.
+SERVER = module_command("server")
 #: How a service of a farm starts (`icefarm.farm.processes.child.child_command`), a service alone, and a farm.
 _CHILD = [sys.executable, "-m", "icefarm.farm.processes.child"]
 _TWISTD = str(Path(sys.executable).with_name("twistd"))
@@ -24,14 +30,14 @@ _UP = [sys.executable, "-P", "-m", "icefarm", "up"]
 
 
 def can_fork(words: list[str], environment: Mapping[str, str]) -> bool:
-    """Tell whether this starts a farm, control, a worker or the router, as this user."""
+    """Tell whether this starts a farm, control, a worker, the router or the server of commands, as this user."""
     inner = _of_child(words)
     found = installed()
     if found is not None and found.can_fork(inner, environment):
         return True
     # This process's own path is that of its forks.
     known = environment.get("PYTHONPATH") == os.environ.get("PYTHONPATH")
-    return known and (words[: len(_UP)] == _UP or _twistd(inner))
+    return known and (words[: len(_UP)] == _UP or words[: len(SERVER)] == SERVER or _twistd(inner))
 
 
 def _of_child(words: list[str]) -> list[str]:
@@ -65,21 +71,24 @@ def _be(request: Request) -> None:
         os.setsid()
     request.identity.assume()
     if request.words[: len(_UP)] == _UP:
-        _be_farm(request.words)
+        _be_farm(["icefarm", *request.words[len(_UP) - 1 :]], request.words)
+    elif request.words[: len(SERVER)] == SERVER:
+        show(request.words)
+        server.be(*request.words[len(SERVER) :], be_farm=_be_farm)
     else:
         _be_service(request.words)
 
 
-def _be_farm(words: list[str]) -> None:
+def _be_farm(arguments: list[str], shown: Sequence[str]) -> None:
     # It is forked as long as this process is still like one.
     own = nursery_of_this(_be)
     if own is None:
         return
-    show(words)
+    show(shown)
     fork_by_twisted(lambda: own, can_fork)
     from icefarm.cli import main
 
-    sys.argv[:] = ["icefarm", *words[len(_UP) - 1 :]]
+    sys.argv[:] = arguments
     main(prog_name="icefarm")
 
 
@@ -112,16 +121,12 @@ def _become_child(arguments: list[str]) -> list[str]:
 
 
 def _import_all() -> None:
-    from icefarm.cli import VERBS
-
-    for module, _, _ in VERBS.values():
-        importlib.import_module(f"icefarm.cli.commands.{module}")
+    server.import_all()
     for module in (
         "icefarm.control.tap",
         "icefarm.farm.database",
         "icefarm.farm.readiness",
         "icefarm.farm.up",
-        "icefarm.wamp.link",
         "icefarm.worker.tap",
         "twisted.scripts._twistd_unix",
         "twisted.scripts.twistd",
