@@ -307,14 +307,23 @@ def to_wire(record: Any) -> dict[str, Any]:
     return result
 
 
-def _hints(function: Callable[..., Any]) -> Mapping[str, Any]:
-    """Return a function's annotations; those of methods are kept, as every farm in a test asks for them again."""
-    return _hints_of_method(function.__func__) if inspect.ismethod(function) else get_type_hints(function)
+def _read(function: Callable[..., Any], skip: int) -> tuple[inspect.Signature, Mapping[str, Any]]:
+    """Return a function's signature and the types of its parameters, both without the first ``skip`` of these.
+
+    Raises TypeError if one has no annotation.
+    """
+    signature = inspect.signature(function)
+    parameters = list(signature.parameters.values())[skip:]
+    hints = get_type_hints(function)
+    for parameter in parameters:
+        if parameter.name not in hints:
+            raise TypeError(f"{function.__qualname__}: parameter {parameter.name!r} has no annotation")
+    signature = signature.replace(parameters=parameters, return_annotation=inspect.Signature.empty)
+    return signature, {parameter.name: hints[parameter.name] for parameter in parameters}
 
 
-@cache
-def _hints_of_method(function: Callable[..., Any]) -> Mapping[str, Any]:
-    return get_type_hints(function)
+#: For methods, of which every farm in a test asks again.
+_read_once = cache(_read)
 
 
 @attrs.frozen
@@ -338,17 +347,9 @@ class CheckedFunction:
 
         Raises TypeError if a parameter has no annotation: that is a bug, found at import.
         """
-        signature = inspect.signature(function)
-        parameters = list(signature.parameters.values())[skip:]
-        hints = _hints(function)
-        for parameter in parameters:
-            if parameter.name not in hints:
-                raise TypeError(f"{function.__qualname__}: parameter {parameter.name!r} has no annotation")
-        return cls(
-            function,
-            signature.replace(parameters=parameters, return_annotation=inspect.Signature.empty),
-            {parameter.name: hints[parameter.name] for parameter in parameters},
-        )
+        if inspect.ismethod(function):
+            return cls(function, *_read_once(function.__func__, skip + 1))
+        return cls(function, *_read(function, skip))
 
     def bind(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """Check arguments and return them by name, without those left out.  Raises `InvalidArgument`."""

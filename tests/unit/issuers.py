@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from datetime import datetime, tzinfo
+from functools import cache
 from typing import Any
 
 import jwt
@@ -19,6 +20,12 @@ from icefarm.oidc.web_client import JsonAnswer
 ISSUER = "https://sign-in.example.org/realms/lab"
 CLIENT = "icefarm"
 DEFAULT: Any = object()
+
+
+@cache
+def _key(_: int) -> RSAPrivateKey:
+    """Make an issuer's first, second ... key; those of all issuers are the same, as it takes a while to make one."""
+    return generate_private_key(65537, 2048)
 
 
 @define(eq=False)
@@ -46,7 +53,7 @@ class MemoryIssuer:
     def rotate(self) -> str:
         """Sign with a new key from now on, and publish no other; returns its id."""
         self._made += 1
-        self.keys = {f"key-{self._made}": generate_private_key(65537, 2048)}
+        self.keys = {f"key-{self._made}": _key(self._made)}
         return f"key-{self._made}"
 
     def claims(self, **changed: Any) -> dict[str, Any]:
