@@ -30,7 +30,7 @@ each = +@$(PYTHON) build_backend/suites.py "$(MAKE)" $(CORES) $(1)
 help:
 	@echo "make demo    start a farm of virtual boards, evaluate the example circuits, print results, stop"
 	@echo "make test    install what it needs and run every test"
-	@echo "make check   what to run after each change, within 40 s: ruff, mypy, layers, spelling, unit tests but for the"
+	@echo "make check   what to run after each change, in a minute: ruff, mypy, layers, spelling, unit tests but for the"
 	@echo "             thorough ones, and where their sources have changed the tests of the page and of the firmware"
 	@echo "make attacks what nobody may do, tried by every role on farms with and without tokens (part of make test)"
 	@echo "make faults  every test of docs/reliability.md, including long ones"
@@ -98,7 +98,7 @@ unit: venv
 # The same without those that are thorough, and with fewer made-up examples; the last lines say how many it passed over.
 unit-check: venv
 	$(PYTEST) tests/unit tests/fuzz -m 'not nightly and not thorough' --hypothesis-profile quick --numprocesses 2 \
-		$(RANDOM_ORDER) --suite unit-check=30
+		$(RANDOM_ORDER) --suite unit-check=45
 
 # Unit tests and those with real parts, in every process that they start; what is left out is in pyproject.toml.
 COVERAGE := COVERAGE_FILE="$(CURDIR)/build/coverage/data" $(BIN)/python -m coverage
