@@ -19,8 +19,6 @@ from icefarm.concurrency.prompt import icefarm_prompt
 from icefarm.concurrency.prompt.icefarm_prompt import APART, poll, poll_directly, rest_of, send_string
 from icefarm.farm.router import inside
 
-pytestmark = pytest.mark.thorough
-
 
 class Reactor:
     """Does nothing with descriptors."""
@@ -146,6 +144,7 @@ for over_tcp in (True, False):
 """
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("imports", "factory"),
     [
