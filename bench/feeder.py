@@ -120,10 +120,10 @@ class Feeder:
         fields = {"instance": "bench"}
         return ensureDeferred(self._bus.call(control_worker_procedure("heartbeat"), (), fields, timeout=LIMIT))
 
-    async def send_rows(self, batch: Batch, spool: Spool, lost: int) -> None:
+    async def send_rows(self, batch: Batch, spool: Spool) -> None:
         """Give control a batch, as a worker's link does."""
         assert self._bus is not None
-        told = {"rows": batch.rows, "waiting": spool.waiting, "lost": lost + spool.dropped}
+        told = {"rows": batch.rows, "waiting": spool.waiting, "lost": spool.dropped}
         await self._bus.call(control_worker_procedure("archive"), (), told, timeout=LIMIT)
 
     async def feed(self, feed: Feed, seconds: float, *, kept: bool = True) -> list[Look]:
@@ -241,8 +241,8 @@ class FedFarm:
 
     @property
     def lost(self) -> int:
-        """Rows that were lost or dropped."""
-        return self.feeder.recorder.sender.writer.lost + self.feeder.recorder.spool.dropped
+        """Rows that were dropped."""
+        return self.feeder.recorder.spool.dropped
 
     def connections(self) -> Mapping[int, str]:
         """Return what each process of PostgreSQL that has a connection is for: the name that it was given."""

@@ -11,12 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
+from twisted.logger import capturedLogs, formatEvent
 
 from icefarm.errors import Busy
 from icefarm.system.files import Locked
 from icefarm.worker.archive.recorder import GATHER, MOST_GATHERED, SOON, Recorder
 from icefarm.worker.archive.rows import MAX_ROW, Note
-from icefarm.worker.archive.spool import BATCH_BYTES, BATCH_ROWS, Batch, FileSpool, MemorySpool, Spool
+from icefarm.worker.archive.spool import BATCH_BYTES, BATCH_ROWS, MEMORY, Batch, FileSpool, MemorySpool, Spool
 
 LIMIT = 1 << 20
 
@@ -200,8 +201,8 @@ class Control:
         self.got: list[bytes] = []
         self.told: list[tuple[int, int]] = []
 
-    async def send_rows(self, batch: Batch, spool: Spool, lost: int) -> None:
-        self.told.append((spool.waiting, lost))
+    async def send_rows(self, batch: Batch, spool: Spool) -> None:
+        self.told.append((spool.waiting, spool.dropped))
         if self.away:
             raise Busy("the database is away")
         self.got += batch.rows.split(b"\n")
@@ -291,8 +292,8 @@ class SlowControl(Control):
         super().__init__()
         self.stored: list[Deferred[None]] = []
 
-    async def send_rows(self, batch: Batch, spool: Spool, lost: int) -> None:
-        await super().send_rows(batch, spool, lost)
+    async def send_rows(self, batch: Batch, spool: Spool) -> None:
+        await super().send_rows(batch, spool)
         self.stored.append(Deferred())
         await self.stored[-1]
 
@@ -420,25 +421,81 @@ def test_long_rows_that_gather_come_out_of_the_spool_whole(tmp_path: Path) -> No
     assert recorder.spool.dropped == 0
 
 
-def test_a_full_disk_costs_rows_and_is_told_but_disturbs_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+class FullDisk:
+    """Takes what fits, and no more: in place of `os.write`."""
+
+    def __init__(self, room: int) -> None:
+        self.room, self._write = room, os.write
+
+    def write(self, descriptor: int, data: bytes) -> int:
+        if self.room <= 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        written = self._write(descriptor, bytes(data)[: self.room])
+        self.room -= written
+        return written
+
+
+def test_rows_that_a_full_disk_does_not_take_wait_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock, control = Clock(), Control()
     recorder = Recorder(clock, FileSpool.open(tmp_path, LIMIT))
+    disk = FullDisk(40)
+    monkeypatch.setattr(os, "write", disk.write)
+    written = [b"before", *(f"in memory {number}".encode() for number in range(5))]
+    with capturedLogs() as logs:
+        for row in written:
+            recorder.write(row)
+        assert recorder.spool.trouble is not None
+        disk.room = LIMIT
+        recorder.write(b"after")
+    assert [formatEvent(event).split(" (")[0] for event in logs if event["log_namespace"] == "icefarm.worker"] == [
+        "the spool cannot be written",
+        "measurements are written to the spool again",
+    ]
     recorder.sender.attach(control)
-    recorder.write(b"before")
-    half = iter([5, None])
+    for _ in range(2):
+        clock.advance(GATHER)
+    assert sorted(control.got) == sorted([*written, b"after"])
+    assert control.told[-1][1] == 0
+    assert recorder.spool.waiting == 0
 
-    def full(descriptor: int, data: bytes, write: object = os.write) -> int:
-        part = next(half, None)
-        if part is None:
-            raise OSError(errno.ENOSPC, "No space left on device")
-        return write(descriptor, bytes(data)[:part])  # type: ignore[operator, no-any-return]
 
-    monkeypatch.setattr(os, "write", full)
-    recorder.write(b"lost, and written in part")
-    monkeypatch.undo()
-    recorder.write(b"after")
-    clock.advance(GATHER)
-    assert control.got == [b"before", b"after"]
-    assert control.told[-1][1] == 1
+def test_a_disk_that_is_full_now_and_then_is_not_told_of_at_every_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorder = Recorder(Clock(), FileSpool.open(tmp_path, LIMIT))
+    disk = FullDisk(0)
+    monkeypatch.setattr(os, "write", disk.write)
+    with capturedLogs() as logs:
+        for number in range(100):
+            disk.room = LIMIT if number % 2 else 0
+            recorder.write(b"row")
+    assert len([event for event in logs if event["log_namespace"] == "icefarm.worker"]) == 2
+    assert len(drained(recorder.spool)) == 100
+
+
+def test_what_waits_in_memory_is_written_at_the_end_if_the_disk_has_room_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = FileSpool.open(tmp_path, LIMIT)
+    disk = FullDisk(0)
+    monkeypatch.setattr(os, "write", disk.write)
+    rows = [f"{number:0100}".encode() for number in range(20)]
+    for row in rows:
+        spool.append(row)
+    disk.room = LIMIT
+    spool.close()
+    assert drained(FileSpool.open(tmp_path, LIMIT)) == rows
+
+
+def test_of_rows_that_a_full_disk_does_not_take_the_oldest_are_dropped_when_there_are_too_many(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = FileSpool.open(tmp_path, LIMIT)
+    monkeypatch.setattr(os, "write", FullDisk(0).write)
+    together = b"\n".join([b"x" * 1000] * 64)
+    number = MEMORY // len(together) + 10
+    for _ in range(number):
+        spool.append(together)
+    assert spool.waiting <= MEMORY
+    assert spool.dropped > 0
+    assert len(drained(spool)) + spool.dropped == number * 64

@@ -226,7 +226,7 @@ class Metrics:
         words = "Bytes in a worker's spool when it last sent rows."
         yield _gauges("icefarm_archive_spool_bytes", words, ["worker"], spools)
         lost = {(worker,): count for worker, count in self._lost.items()}
-        words = "Measurements that a worker has lost since it started: its spool was full, or could not be written."
+        words = "Measurements that a worker has lost since it started: its spool was full, and the oldest were dropped."
         yield _gauges("icefarm_archive_lost", words, ["worker"], lost)
 
 

@@ -19,7 +19,7 @@ from icefarm.concurrency.clock import Clock
 from icefarm.concurrency.rate_limit import RateLimit
 from icefarm.errors import IcefarmError, UnknownBitstream
 from icefarm.worker.archive.rows import Note, failure_row, measurement_row
-from icefarm.worker.archive.spool import BATCH_BYTES, GROUP_BYTES, Batch, MemorySpool, Spool, row_count
+from icefarm.worker.archive.spool import BATCH_BYTES, GROUP_BYTES, Batch, MemorySpool, Spool
 
 __all__ = ["GATHER", "MOST_GATHERED", "SOON", "ArchiveLink", "Recorder", "ReservationRows", "Sender"]
 
@@ -39,7 +39,7 @@ MOST_GATHERED = 64
 class ArchiveLink(Protocol):
     """A session with control; `icefarm.worker.control_link.link` has it."""
 
-    def send_rows(self, batch: Batch, spool: Spool, lost: int) -> Awaitable[Any]:
+    def send_rows(self, batch: Batch, spool: Spool) -> Awaitable[Any]:
         """Give control a batch; returns when it is stored.  Raises `IcefarmError`."""
 
 
@@ -53,12 +53,13 @@ class RowWriter:
 
     _clock: Clock
     spool: Spool
-    #: Rows that could not be written to the spool.
-    lost: int = 0
     #: Measurements whose clients are not answered yet, each with its reservation and note.
     _gathered: list[tuple[str, Note, Mapping[str, Any]]] = Factory(list)
     _dropped: int = 0
+    _is_in_trouble: bool = False
     _warnings: RateLimit = Factory(lambda: RateLimit(1, WARNING))
+    #: Of a disk that is full or not from one row to the next, not every turn is told.
+    _turns: RateLimit = Factory(lambda: RateLimit(2, WARNING))
     _log: Logger = Factory(partial(Logger, namespace="icefarm.worker"))
 
     @property
@@ -85,18 +86,17 @@ class RowWriter:
         self.write(rows)
 
     def write(self, rows: Sequence[bytes]) -> None:
-        """Write rows to the spool.  Those that cannot be written are counted."""
+        """Write rows to the spool."""
         if not rows:
             return
         together = b"\n".join(rows)
         # Nearly always there is one group.
         for group in [together] if len(together) <= GROUP_BYTES else map(b"\n".join, _groups(rows)):
-            try:
-                self.spool.append(group)
-            except OSError as error:
-                self._lose(row_count(group), error)
+            self.spool.append(group)
         if self.spool.dropped != self._dropped:
             self._warn_of_dropped()
+        if (self.spool.trouble is not None) != self._is_in_trouble:
+            self._tell_of_trouble(self.spool.trouble)
 
     def _rows_of(self, gathered: Iterable[tuple[str, Note, Mapping[str, Any]]]) -> Iterator[bytes]:
         for reservation, note, measured in gathered:
@@ -106,13 +106,18 @@ class RowWriter:
                 # A third-party kind may answer with anything.
                 self._log.failure("a measurement could not be archived")
 
-    def _lose(self, rows: int, error: OSError) -> None:
-        self.lost += rows
-        if self._warnings.passes(self._clock.seconds()):
+    def _tell_of_trouble(self, trouble: OSError | None) -> None:
+        if not self._turns.passes(self._clock.seconds()):
+            return
+        self._is_in_trouble = trouble is not None
+        if trouble is None:
+            self._log.info("measurements are written to the spool again")
+        else:
             self._log.warn(
-                "measurements are not archived: the spool cannot be written ({error}); {lost} are lost so far",
-                error=error, lost=self.lost,
-            )  # fmt: skip
+                "the spool cannot be written ({trouble}): measurements wait for the archive in memory, and are lost if "
+                "the worker is killed",
+                trouble=trouble,
+            )
 
     def _warn_of_dropped(self) -> None:
         dropped = self.spool.dropped
@@ -204,7 +209,7 @@ class Sender:
         spool = self.writer.spool
         while (link := self._link) is not None and (batch := spool.batch()) is not None:
             try:
-                await link.send_rows(batch, spool, self.writer.lost)
+                await link.send_rows(batch, spool)
             except IcefarmError as error:
                 self._refused(error)
                 return False

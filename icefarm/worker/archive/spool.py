@@ -3,6 +3,7 @@
 A directory has files ``NUMBER.spool``, the oldest first.  A file is a sequence of records: length and CRC-32 of the
 content (four bytes each, little-endian), and the content: the rows that were written together, one on each line.  A
 worker that is killed while it writes leaves a torn record at the end of the last file; it is cut off at the next start.
+Rows that a disk does not take, since it is full, wait in memory.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import struct
 import zlib
 from collections import deque
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from typing import Protocol
@@ -33,6 +35,9 @@ GROUP_BYTES = 64 * 1024
 _READ = max(BATCH_BYTES, GROUP_BYTES + 2 * MAX_ROW)
 #: Bytes of a spool in memory.
 MEMORY = 16 << 20
+
+#: In place of the number of a file, which is 1 or more.
+_IN_MEMORY = 0
 
 _HEAD = struct.Struct("<II")
 
@@ -59,8 +64,12 @@ class Spool(Protocol):
     def dropped(self) -> int:
         """Rows that were dropped because it was full, since it was opened."""
 
+    @property
+    def trouble(self) -> OSError | None:
+        """Why the rows that were added last are in memory alone, though there is a directory."""
+
     def append(self, rows: bytes) -> None:
-        """Add a row, or several, one on each line.  Raises OSError if that is impossible: then none is added."""
+        """Add a row, or several, one on each line."""
 
     def batch(self) -> Batch | None:
         """Return the oldest rows; None if there are none."""
@@ -121,7 +130,10 @@ class FileSpool:
     directory: Path
     limit: int
     segment_size: int = SEGMENT
-    dropped: int = 0
+    trouble: OSError | None = None
+    #: What the disk did not take; written to it at the end, if it can be then.
+    _overflow: MemorySpool = Factory(lambda: MemorySpool())
+    _dropped: int = 0
     _lock: FileLock = field(init=False)
     _segments: deque[_Segment] = Factory(deque)
     #: Of the last segment, for writing.
@@ -146,9 +158,22 @@ class FileSpool:
 
     @property
     def waiting(self) -> int:
-        return self._bytes - self._begun
+        return self._bytes - self._begun + self._overflow.waiting
+
+    @property
+    def dropped(self) -> int:
+        return self._dropped + self._overflow.dropped
 
     def append(self, rows: bytes) -> None:
+        try:
+            self._write(rows)
+            self.trouble = None
+        except OSError as error:
+            self.trouble = error
+            self._overflow.append(rows)
+
+    def _write(self, rows: bytes) -> None:
+        """Add rows to the last file.  Raises OSError if that is impossible: then none is added."""
         record = _HEAD.pack(len(rows), zlib.crc32(rows)) + rows
         last = self._segments[-1]
         if last.size and last.size + len(record) > self.segment_size:
@@ -172,14 +197,17 @@ class FileSpool:
                 return batch
             if self._begun < first.size:
                 # What follows is damaged; how many rows that were is unknown.
-                self.dropped += 1
+                self._dropped += 1
             if len(self._segments) == 1:
                 self._empty()
-                return None
+                return self._overflow.batch()
             self._remove_oldest()
 
     def acknowledge(self, batch: Batch) -> None:
         number, place = batch.end
+        if number == _IN_MEMORY:
+            self._overflow.acknowledge(batch)
+            return
         if number != self._segments[0].number:
             # The file was dropped meanwhile.
             return
@@ -193,6 +221,9 @@ class FileSpool:
 
     def close(self) -> None:
         if self._descriptor >= 0:
+            with suppress(OSError):
+                for rows in self._overflow.records:
+                    self._write(rows)
             os.close(self._descriptor)
             self._descriptor = -1
             self._lock.release()
@@ -239,7 +270,7 @@ class FileSpool:
     def _drop_oldest(self) -> None:
         with self._segments[0].path.open("rb") as file:
             file.seek(self._begun)
-            self.dropped += sum(row_count(rows) for rows, _ in records(file.read()))
+            self._dropped += sum(row_count(rows) for rows, _ in records(file.read()))
         self._remove_oldest()
 
     def _remove_oldest(self) -> None:
@@ -260,22 +291,23 @@ class MemorySpool:
     limit: int = MEMORY
     waiting: int = 0
     dropped: int = 0
+    trouble: None = None
     #: Rows that were added together.
-    _records: deque[bytes] = Factory(deque)
+    records: deque[bytes] = Factory(deque)
     #: Of the first record.
     _number: int = 0
 
     def append(self, rows: bytes) -> None:
-        self._records.append(rows)
+        self.records.append(rows)
         self.waiting += len(rows)
         while self.waiting > self.limit:
             self.dropped += row_count(self._forget())
 
     def batch(self) -> Batch | None:
-        return _oldest(zip(self._records, count(1), strict=False), (0, self._number))
+        return _oldest(zip(self.records, count(1), strict=False), (_IN_MEMORY, self._number))
 
     def acknowledge(self, batch: Batch) -> None:
-        while self._records and self._number < batch.end[1]:
+        while self.records and self._number < batch.end[1]:
             self._forget()
 
     def close(self) -> None:
@@ -283,7 +315,7 @@ class MemorySpool:
 
     def _forget(self) -> bytes:
         """Forget the oldest record, and return its rows."""
-        rows = self._records.popleft()
+        rows = self.records.popleft()
         self.waiting -= len(rows)
         self._number += 1
         return rows

@@ -98,8 +98,8 @@ class _RowsToControl:
 
     _session: _ControlSession
 
-    async def send_rows(self, batch: Batch, spool: Spool, lost: int) -> None:
-        told = {"rows": batch.rows, "waiting": spool.waiting, "lost": lost + spool.dropped}
+    async def send_rows(self, batch: Batch, spool: Spool) -> None:
+        told = {"rows": batch.rows, "waiting": spool.waiting, "lost": spool.dropped}
         procedure = control_worker_procedure("archive")
         await self._session.bus.call(procedure, (), told, timeout=ARCHIVE_LIMIT)
 
