@@ -131,7 +131,7 @@ class FileSpool:
     limit: int
     segment_size: int = SEGMENT
     trouble: OSError | None = None
-    #: What the disk did not take; written to it at the end, if it can be then.
+    #: What the disk did not take, all of it younger than what is there; it is written when there is room again.
     _overflow: MemorySpool = Factory(lambda: MemorySpool())
     _dropped: int = 0
     _lock: FileLock = field(init=False)
@@ -166,11 +166,21 @@ class FileSpool:
 
     def append(self, rows: bytes) -> None:
         try:
+            self._write_overflow()
             self._write(rows)
             self.trouble = None
         except OSError as error:
             self.trouble = error
             self._overflow.append(rows)
+
+    def _write_overflow(self) -> None:
+        """Write what waits in memory.  Raises OSError if that is impossible: then the rest waits on.
+
+        Otherwise it would wait for as long as younger rows go to the disk, from which rows are sent first.
+        """
+        while self._overflow.records:
+            self._write(self._overflow.records[0])
+            self._overflow.forget()
 
     def _write(self, rows: bytes) -> None:
         """Add rows to the last file.  Raises OSError if that is impossible: then none is added."""
@@ -222,8 +232,7 @@ class FileSpool:
     def close(self) -> None:
         if self._descriptor >= 0:
             with suppress(OSError):
-                for rows in self._overflow.records:
-                    self._write(rows)
+                self._write_overflow()
             os.close(self._descriptor)
             self._descriptor = -1
             self._lock.release()
@@ -301,19 +310,19 @@ class MemorySpool:
         self.records.append(rows)
         self.waiting += len(rows)
         while self.waiting > self.limit:
-            self.dropped += row_count(self._forget())
+            self.dropped += row_count(self.forget())
 
     def batch(self) -> Batch | None:
         return _oldest(zip(self.records, count(1), strict=False), (_IN_MEMORY, self._number))
 
     def acknowledge(self, batch: Batch) -> None:
         while self.records and self._number < batch.end[1]:
-            self._forget()
+            self.forget()
 
     def close(self) -> None:
         """Nothing is kept."""
 
-    def _forget(self) -> bytes:
+    def forget(self) -> bytes:
         """Forget the oldest record, and return its rows."""
         rows = self.records.popleft()
         self.waiting -= len(rows)
