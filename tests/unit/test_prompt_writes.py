@@ -13,6 +13,8 @@ from attrs import Factory, define
 from twisted.internet.abstract import FileDescriptor
 from twisted.internet.epollreactor import EPollReactor
 from twisted.internet.error import ConnectionLost
+from twisted.internet.pollreactor import PollReactor
+from twisted.internet.selectreactor import SelectReactor
 from twisted.logger import capturedLogs
 
 from icefarm.concurrency.prompt import icefarm_prompt
@@ -194,11 +196,6 @@ class Polled:
         if selectable.fails:
             raise RuntimeError("a fault")
 
-    def doPoll(self, _: float | None) -> None:
-        raise AssertionError("Twisted's own")
-
-    doIteration = doPoll  # noqa: N815
-
 
 def test_events_are_handled_each_also_after_one_that_failed() -> None:
     reactor = Polled(Selectable(), Selectable(fails=True), Selectable())
@@ -217,16 +214,17 @@ def test_a_signal_ends_the_wait_for_events() -> None:
     assert reactor._selectables[0].reads == 0
 
 
-def test_only_a_reactor_with_epoll_is_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("kind", [EPollReactor, PollReactor, SelectReactor])
+def test_only_a_reactor_with_epoll_is_changed(kind: type, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("doPoll", "doIteration"):
-        monkeypatch.setattr(Polled, name, getattr(Polled, name))
-    reactor = Polled(Selectable())
+        if hasattr(kind, name):
+            monkeypatch.setattr(kind, name, getattr(kind, name))
+    reactor = kind()
+    own = kind.doIteration
     poll_directly(reactor)
     reactor.doIteration(0.0)
-    assert reactor._selectables[0].reads == 1
-    other = Reactor()
-    poll_directly(other)
-    assert not hasattr(other, "doPoll")
+    assert (kind.doIteration is poll) == (kind is EPollReactor)
+    assert kind is EPollReactor or kind.doIteration is own
 
 
 def test_twisteds_reactor_is_as_it_is_taken_for() -> None:

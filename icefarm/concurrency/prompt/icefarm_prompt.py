@@ -7,6 +7,7 @@ an evaluation that is alone, since its messages pass six transports.
 
 from __future__ import annotations
 
+import select
 from collections.abc import Callable
 from contextlib import suppress
 from time import monotonic
@@ -78,7 +79,8 @@ def poll(reactor: Any, timeout: float | None) -> None:
 def poll_directly(reactor: object) -> None:
     """Have the reactor of a service handle events in this way, if it is one with epoll."""
     kind: Any = type(reactor)
-    if hasattr(reactor, "_poller") and hasattr(kind, "doPoll"):
+    # A reactor with poll(2) has a poller too, which counts in milliseconds.
+    if isinstance(getattr(reactor, "_poller", None), getattr(select, "epoll", ())):
         kind.doPoll = kind.doIteration = poll
 
 
