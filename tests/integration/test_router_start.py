@@ -138,8 +138,19 @@ def test_its_interpreter_may_be_in_a_directory_with_a_space(program: Path, tmp_p
     assert done.stdout.strip() == command[0]
 
 
-@pytest.mark.parametrize("text", ["#!/bin/sh\n", "#!/bin/sh\n'''exec' \"/bin/python\n", "#!/bin/sh\n'''exec' \n", ""])
-def test_what_is_no_script_of_python_is_run_as_it_is(tmp_path: Path, text: str) -> None:
+@pytest.mark.parametrize(
+    "text",
+    [
+        "#!/bin/sh\n",
+        "#!/bin/sh\n'''exec' \"/bin/python\n",
+        "#!/bin/sh\n'''exec' \n",
+        "#!/usr/bin/env python3\n",
+        "#!/usr/bin/python3 -sP\n",
+        "#!\n",
+        "",
+    ],
+)
+def test_what_is_no_script_of_python_or_gives_it_options_is_run_as_it_is(tmp_path: Path, text: str) -> None:
     script = tmp_path / "crossbar"
     script.write_text(text)
     assert router_command(str(script)) == (str(script),)

@@ -81,7 +81,7 @@ def router_command(crossbar: str) -> tuple[str, ...]:
 
 
 def _interpreter(script: str) -> str:
-    """Return what runs a script, as its first lines say; an empty text if they don't.
+    """Return what runs a script, as its first lines say; an empty text if they don't, or give it options.
 
     A first line cannot name a path with a space, or a long one.  There pip writes ``#!/bin/sh`` and
     ``'''exec' "/a path/python" "$0" "$@"``, which is a text to Python.
@@ -90,8 +90,9 @@ def _interpreter(script: str) -> str:
         first, second = (os.fsdecode(file.readline(_LINE)).strip() for _ in range(2))
         if first == "#!/bin/sh" and second.startswith("'''exec' "):
             return shlex.split(second.removeprefix("'''exec' "))[0]
-        if first.startswith("#!"):
-            return first.removeprefix("#!").strip()
+        words = first.removeprefix("#!").split()
+        if first.startswith("#!") and len(words) == 1:
+            return words[0]
     return ""
 
 

@@ -82,7 +82,8 @@ def import_most() -> None:
     setattr(edge, _OF_EDGE, object)
     sys.modules[_REACTOR] = None  # type: ignore[assignment]
     for module in IMPORTED:
-        with suppress(ImportError):
+        # What does not go now is imported once it is needed, or its error told.
+        with suppress(Exception):
             importlib.import_module(module)
     del sys.modules[_REACTOR]
     # Its plugins are looked for again, in the directories that the node's configuration names.
