@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from attrs import Factory, asdict, define, frozen
+from attrs import Factory, asdict, define, field, frozen
 from twisted.internet.defer import Deferred, TimeoutError
 from twisted.internet.error import ProcessDone
 from twisted.internet.protocol import ProcessProtocol
@@ -135,9 +135,16 @@ class _Log:
     end would not be told.
     """
 
-    file: LogFile
+    path: Path
+    file: LogFile = field(init=False)
     #: Lines that could not be written since one was.
     _missing: int = 0
+
+    @file.default
+    def _open(self) -> LogFile:
+        return LogFile.fromFullPath(
+            str(self.path), rotateLength=LOG_BYTES, maxRotatedFiles=LOG_FILES, defaultMode=0o600
+        )
 
     def write(self, line: str) -> None:
         if self._missing:
@@ -145,11 +152,15 @@ class _Log:
             line = f"\n({counted(self._missing, 'line')} before this could not be written)\n{line}"
         try:
             self.file.write(f"{line}\n".encode())
-        except (OSError, ValueError):
-            # ValueError: a rotation has failed, which leaves the file closed.
+        except OSError:
             self._missing += 1
-            return
-        self._missing = 0
+        except ValueError:
+            # A rotation has failed, which leaves the file closed.
+            self._missing += 1
+            with suppress(OSError):
+                self.file = self._open()
+        else:
+            self._missing = 0
 
     def close(self) -> None:
         with suppress(OSError, ValueError):
@@ -175,9 +186,7 @@ class _Follower(ProcessProtocol):
         self._partial = {1: b"", 2: b""}
         self._last_line = ""
         self._last_complaint = ""
-        self._log = _Log(
-            LogFile.fromFullPath(str(program.log), rotateLength=LOG_BYTES, maxRotatedFiles=LOG_FILES, defaultMode=0o600)
-        )
+        self._log = _Log(program.log)
         self.ready.addCallback(self._became_ready)
 
     def _became_ready(self, _: None) -> None:
