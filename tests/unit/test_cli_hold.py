@@ -102,15 +102,17 @@ def test_when_all_are_taken_back_it_says_why(monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.usefixtures("context")
 def test_of_a_booking_it_warns_once_and_says_in_the_end_that_it_was_that(monkeypatch: pytest.MonkeyPatch) -> None:
     why = "2 boards are booked for class-a from 2026-12-01 09:00 UTC until 2026-12-01 11:00 UTC"
-    wrong = {"error": "not_yours", "message": "not reserved by you: A, B", "fields": {"serials": ["A", "B"]}}
+    wrong = {"error": "not_yours", "message": "not reserved by you: A, B, D", "fields": {"serials": ["A", "B", "D"]}}
     answers = [HttpAnswer(200, ["A", "B"]), HttpAnswer(200, ["A", "B"]), HttpAnswer(403, wrong), HttpAnswer(200, [])]
     known = [reservation(serial, limited_by=why, expires_at=1_796_119_200.0) for serial in ("A", "B")]
+    known.append(reservation("D", limited_by=why, expires_at=1_796_119_260.0))
     way, screen = Way(answers, known=[*known, reservation("C", limited_by="another")]), Said()
     monkeypatch.setattr(HttpWay, "of", lambda _: way)
     monkeypatch.setattr(hold, "EXTENDED_EVERY", 0.001)
     _Hold(SignIn("http://farm.example", "ada"), known, screen).keep()  # type: ignore[arg-type]
     assert screen.lines == [
         f"A, B stay reserved until 2026-12-01 10:00 UTC only: {why}",
+        f"D stays reserved until 2026-12-01 10:01 UTC only: {why}",
         f"the boards are no longer held: {why}",
     ]
 

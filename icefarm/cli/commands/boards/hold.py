@@ -110,9 +110,12 @@ class _Hold:
         onlooker = evolve(self.access, name=f"cli-{secrets.token_hex(8)}")
         found = [each for each in Reader(onlooker).snapshot()["reservations"] if each["id"] in own]
         limited = [each for each in found if each.get("limited_by") is not None]
-        for why, ends in sorted({(each["limited_by"], utc(each["expires_at"])) for each in limited}):
-            boards = ", ".join(each["serial"] for each in limited if each["limited_by"] == why)
-            self.screen.say(f"{boards} stay reserved until {ends} only: {why}")
+        boards: dict[tuple[str, str], list[str]] = {}
+        for each in limited:
+            boards.setdefault((each["limited_by"], utc(each["expires_at"])), []).append(each["serial"])
+        for (why, ends), serials in sorted(boards.items()):
+            stay = "stays" if len(serials) == 1 else "stay"
+            self.screen.say(f"{', '.join(serials)} {stay} reserved until {ends} only: {why}")
         self._limited.update({each["id"]: each["limited_by"] for each in limited})
 
     def _left(self, error: IcefarmError) -> list[ReservationRecord]:
