@@ -106,7 +106,10 @@ def _moments(times: Sequence[float | None]) -> Iterable[str]:
 
 
 def _labels(labels: Sequence[Mapping[str, Any] | None]) -> Sequence[str]:
-    return ["null" if each is None else _labels_text(each) for each in labels]
+    # Those of one board are often one object.
+    objects = {id(each): each for each in labels}
+    texts = {key: "null" if each is None else _labels_text(each) for key, each in objects.items()}
+    return [texts[id(each)] for each in labels]
 
 
 def _as_it_is(texts: Sequence[str]) -> Iterable[str]:

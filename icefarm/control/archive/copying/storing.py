@@ -25,6 +25,7 @@ from datetime import date
 from typing import Any
 
 from psycopg2.errors import UniqueViolation
+from psycopg2.extensions import encodings
 
 from icefarm.control.archive.copying.batch import COPIED, STEP, as_arrays, as_text, id_ranges, sums_of
 from icefarm.control.archive.interface import ExperimentKey
@@ -175,6 +176,12 @@ def store_rows(cursor: Any, worker: str, rows: Sequence[OwnedRow], ids: Mapping[
     return _decided(cursor, text, any(each.row.attempt > 1 for each in ordered))
 
 
+def _copy(cursor: Any, table: str, text: str) -> None:
+    # From a file of text, psycopg2 encodes some hundred pieces, which takes four times as long.
+    data = text.encode(encodings[cursor.connection.encoding])
+    cursor.copy_expert(_COPY.format(table=table), io.BytesIO(data))
+
+
 def _ended_at(each: OwnedRow) -> float:
     return each.row.ended_at
 
@@ -189,7 +196,7 @@ def _is_copied(cursor: Any, rows: Sequence[OwnedRow], text: str) -> bool:
     # Finding the partition of each row takes longer.
     table = partition_of(days.pop()) if len(days) == 1 else "measurement"
     try:
-        cursor.copy_expert(_COPY.format(table=table), io.StringIO(text))
+        _copy(cursor, table, text)
     except UniqueViolation:
         cursor.execute("ROLLBACK TO SAVEPOINT copying")
         return False
@@ -208,7 +215,7 @@ def _counted(cursor: Any, rows: Sequence[OwnedRow], ids: Mapping[ExperimentKey, 
 
 def _decided(cursor: Any, text: str, with_retries: bool) -> dict[int, int]:
     """Store rows of which PostgreSQL decides one by one whether they are new."""
-    cursor.copy_expert(_COPY.format(table="arriving"), io.StringIO(text))
+    _copy(cursor, "arriving", text)
     if with_retries:
         cursor.execute(_SUPERSEDE)
         steps = cursor.fetchall()

@@ -96,11 +96,11 @@ class RunSoFar:
 def _results(rows: Sequence[Waiting]) -> Columns:
     """Return rows as the database gives them back, by columns."""
     columns: dict[str, Sequence[Any]] = dict(zip(_FIELDS, zip(*rows, strict=True), strict=True))
-    labels = columns["board_labels"]
+    labels = {text: None if text is None else parse_json(text) for text in set(columns["board_labels"])}
     return {
         **columns,
         "value": list(map(_value, columns["value"])),
-        "board_labels": [None if text is None else parse_json(text) for text in labels],
+        "board_labels": list(map(labels.__getitem__, columns["board_labels"])),
     }
 
 
