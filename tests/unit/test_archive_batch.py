@@ -72,6 +72,20 @@ def test_of_a_row_that_is_too_long_only_the_types_of_known_fields_are_remembered
     assert asked == [len(ARCHIVE_FIELDS)]
 
 
+@pytest.mark.parametrize(
+    "value",
+    [b"18446744073709551616", b"\t18446744073709551616", b"\r-18446744073709551616", b"[1,18446744073709551616]",
+     b'{"x":18446744073709551616}', b"-0", b"-0.0", b"1e400", b"5e-324", b'"\\ud800"', b'"\\ud83d\\ude00"', b"NaN",
+     b"[" * 2000 + b"]" * 2000, b'{"x":1,"x":2}', b"1\n2", b"1,2", b""],
+)  # fmt: skip
+def test_a_faster_reader_of_json_reads_the_same(monkeypatch: pytest.MonkeyPatch, value: bytes) -> None:
+    pytest.importorskip("orjson")
+    batch = b"[%s]\n[1]" % value
+    found = module._decoded(batch)
+    monkeypatch.setattr(module, "loads", None)
+    assert repr(found) == repr(module._decoded(batch))
+
+
 def test_the_ids_of_a_run_are_one_range_and_others_are_ranges_of_their_own() -> None:
     ids = [evaluation_id(run, index, 0) for run in (RUN, OTHER) for index in (7, 5, 6)]
     assert id_ranges(ids) == ([ids[1], ids[4]], [ids[0], ids[3]])

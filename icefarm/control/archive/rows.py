@@ -87,7 +87,7 @@ _MOST: Mapping[str, float] = {
 }
 _default_experiment = lru_cache(maxsize=1024)(default_experiment)
 #: Makes a number that is too long for 64 bits one that is easily found.
-_DIGITS = bytes.maketrans(b"123456789[: -", b"000000000,,,,")
+_DIGITS = bytes.maketrans(b"123456789[: \t\r-", b"000000000,,,,,,")
 _LONG_NUMBER = b"," + 19 * b"0"
 _ENCODE = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 
@@ -333,7 +333,7 @@ def _each(function: Callable[[Any], Any], values: Sequence[Any]) -> list[Any]:
 
 
 def _texts(values: Sequence[Any], longest: int) -> Sequence[str | None]:
-    """Return texts as `clean` does, and none for empty ones."""
+    """Return texts as `one_line` does, and none for empty ones."""
     try:
         lengths = set(map(len, values))
         if min(lengths) > 0 and max(lengths) <= longest and "".join(values).isprintable():
