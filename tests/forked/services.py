@@ -27,6 +27,8 @@ SERVER = module_command("server")
 _CHILD = [sys.executable, "-m", "icefarm.farm.processes.child"]
 _TWISTD = str(Path(sys.executable).with_name("twistd"))
 _UP = [sys.executable, "-P", "-m", "icefarm", "up"]
+#: Where this interpreter and its forks look for modules, whatever a test has put into `os.environ` since.
+_PATH = os.environ.get("PYTHONPATH")
 
 
 def can_fork(words: list[str], environment: Mapping[str, str]) -> bool:
@@ -35,8 +37,7 @@ def can_fork(words: list[str], environment: Mapping[str, str]) -> bool:
     found = installed()
     if found is not None and found.can_fork(inner, environment):
         return True
-    # This process's own path is that of its forks.
-    known = environment.get("PYTHONPATH") == os.environ.get("PYTHONPATH")
+    known = environment.get("PYTHONPATH") == _PATH
     return known and (words[: len(_UP)] == _UP or words[: len(SERVER)] == SERVER or _twistd(inner))
 
 
