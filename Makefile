@@ -177,7 +177,7 @@ PAGE := $(shell find frontend -name node_modules -prune -o -print) build_backend
 	requirements/node.txt requirements/test.txt
 
 $(PAGE_PASSED): $(PAGE) | venv
-	@mkdir -p $(@D) && touch $@.begun
+	@mkdir -p $(@D) && rm -f $@ && touch $@.begun
 	$(BIN)/python build_backend/frontend_tools.py test
 	@[ "$$ICEFARM_DASHBOARD" = skip ] || mv $@.begun $@
 
