@@ -211,10 +211,8 @@ class FedFarm:
 
     def feed(self, feed: Feed, seconds: float, *, kept: bool = True) -> Sequence[Look]:
         """Feed the archive with a run of so many seconds, or only make its rows."""
-        own, report = (
-            engine(),
-            RunReport(feed.run, "pulsecount", {self.held.serial: self.held.id}, EXPERIMENT, _OPTIONS),
-        )
+        own = engine()
+        report = RunReport(feed.run, "pulsecount", {self.held.serial: self.held.id}, EXPERIMENT, _OPTIONS)
         if kept:
             own.run(self._report, report)
         looks = own.run(self.feeder.feed, feed, seconds, kept=kept)

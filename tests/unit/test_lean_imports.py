@@ -16,7 +16,7 @@ def _command(*arguments: str) -> str:
     return f"sys.argv[:] = ['icefarm', *{arguments!r}]\nfrom icefarm.cli import main\nmain()"
 
 
-def test_the_check_sees_what_isimported() -> None:
+def test_the_check_sees_what_is_imported() -> None:
     assert imported("import asyncio", HEAVY) == ["asyncio"]
 
 
