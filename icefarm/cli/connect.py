@@ -320,5 +320,9 @@ def _reach(url: str, where: RouterUrl, data_dir: Path | None) -> None:
 def _nobody(url: str, reason: object, data_dir: Path | None) -> LinkLost:
     why = f" ({reason})" if reason else ""
     own = None if data_dir is None else DataDirectory(data_dir).running_farm()
-    start = "start one with `icefarm up`" if own is None else f"the farm of {data_dir} is at {own.url}"
+    # A farm that was killed is noted at the URL at which nobody answers.
+    if own is None or own.url in url.split(","):
+        start = "start one with `icefarm up`"
+    else:
+        start = f"the farm of {data_dir} is at {own.url}"
     return LinkLost(f"no farm answers at {url}{why}; {start}, or choose another with --url or ICEFARM_URL")

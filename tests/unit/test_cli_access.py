@@ -181,15 +181,21 @@ def test_where_nobody_listens_it_says_what_to_do_at_once() -> None:
     )
 
 
-def test_where_nobody_listens_it_names_the_farm_that_runs_here(tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_elsewhere", [True, False])
+def test_where_nobody_listens_it_names_the_farm_that_runs_here_if_it_is_elsewhere(
+    tmp_path: Path, is_elsewhere: bool
+) -> None:
     directory = DataDirectory(tmp_path)
     directory.create()
-    directory.note_running("http://127.0.0.1:9000", needs_tokens=False)
     with socket.socket(socket.AF_UNIX) as local, socket.socket() as taken:
         local.bind(str(directory.local_socket))
         taken.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{taken.getsockname()[1]}"
-        with pytest.raises(LinkLost, match=rf"; the farm of {tmp_path} is at http://127.0.0.1:9000, or choose another"):
+        directory.note_running("http://127.0.0.1:9000" if is_elsewhere else url, needs_tokens=False)
+        advice = (
+            f"the farm of {tmp_path} is at http://127.0.0.1:9000" if is_elsewhere else "start one with `icefarm up`"
+        )
+        with pytest.raises(LinkLost, match=f"; {advice}, or choose another"):
             connect(SignIn(url, "me", data_dir=tmp_path))
 
 
