@@ -45,6 +45,8 @@ class Second(ProcessProtocol):
 def start(left):
     command = [sys.executable, "-u", "-m", "crossbar.worker.main", "--number", str(left)]
     environment = {**os.environ, "PYTHONPATH": os.environ["PYTHONPATH"] + ":/more", "GIVEN": "yes"}
+    if "long" in sys.argv:
+        environment.update({str(number): 100_000 * "x" for number in range(2)})
     files = {0: "w", 1: "r", 2: "r", 3: "r"}
     process = reactor.spawnProcess(Second(left - 1), sys.executable, command, environment, childFDs=files)
     process.write(b"hello\\n")
@@ -52,6 +54,7 @@ def start(left):
 print("controller", os.getpid())
 reactor.callWhenRunning(start, 2)
 reactor.run()
+print("left", open(f"/proc/self/task/{os.getpid()}/children").read())
 """
 #: In place of the router.
 ROUTER = """\
@@ -96,7 +99,7 @@ def expected(controller: int, loaded: tuple[bool, bool]) -> set[str]:
     said = set()
     for number, one in zip((2, 1), loaded, strict=True):
         said |= {f"fd 1 ['--number', '{number}'] hello yes True {controller} {one}", f"ended {number} False"}
-    return said | {"fd 3 third"}
+    return said | {"fd 3 third", "left "}
 
 
 def test_the_second_process_has_what_the_first_one_imported_and_all_that_it_was_given(program: Path) -> None:
@@ -105,8 +108,9 @@ def test_the_second_process_has_what_the_first_one_imported_and_all_that_it_was_
     assert set(said) == expected(int(first.split()[1]), (True, False))
 
 
-def test_a_fork_that_has_ended_is_replaced_by_a_usual_process(program: Path) -> None:
-    first, *said = run(program, "kill")
+@pytest.mark.parametrize("how", ["kill", "long"])
+def test_a_fork_that_has_ended_or_cannot_be_told_is_replaced_by_a_usual_process(program: Path, how: str) -> None:
+    first, *said = run(program, how)
     assert set(said) == expected(int(first.split()[1]), (False, False))
 
 

@@ -26,6 +26,7 @@ import io
 import marshal
 import os
 import runpy
+import signal
 import socket
 import sys
 from collections.abc import Mapping, Sequence
@@ -143,18 +144,19 @@ class Fork:
     ) -> bool:
         """Make it the router; ``files`` are its descriptors, and which of this process they are.  Tells whether it is.
 
-        It has one chance: if it has ended already, the router is started as usual.
+        It has one chance: if it has ended already, or this is too long for a message, the router is started as usual.
         """
         end, self._end = self._end, None
         assert end is not None
         given = marshal.dumps((list(words), directory, dict(environment), list(files)))
         with end:
-            try:
-                socket.send_fds(end, [given], list(files.values()))
-            except OSError:
-                os.waitpid(self.pid, os.WNOHANG)
-                return False
-        return True
+            if len(given) <= _MOST:
+                with suppress(OSError):
+                    socket.send_fds(end, [given], list(files.values()))
+                    return True
+        os.kill(self.pid, signal.SIGKILL)
+        os.waitpid(self.pid, 0)
+        return False
 
 
 def of_interpreter(environment: Mapping[str, str]) -> dict[str, str]:
