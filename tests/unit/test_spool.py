@@ -503,6 +503,27 @@ def test_what_waits_in_memory_is_written_at_the_end_if_the_disk_has_room_then(
     assert drained(FileSpool.open(tmp_path, LIMIT)) == rows
 
 
+def test_what_waits_in_memory_is_lost_with_the_worker_if_the_disk_has_no_room_then_and_that_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = FullDisk(LIMIT)
+    monkeypatch.setattr(os, "write", disk.write)
+    full = Recorder(Clock(), FileSpool.open(tmp_path / "full", LIMIT))
+    full.write(b"written")
+    disk.room = 0
+    with capturedLogs() as logs:
+        for recorder in (full, Recorder(Clock())):
+            for row in (b"one", b"two"):
+                recorder.write(row)
+            recorder.stop()
+    told = [formatEvent(event) for event in logs if "they may be lost" in str(formatEvent(event))]
+    assert told == 2 * [
+        "the worker ends with 2 measurements that no disk has and control has not confirmed: they may be lost"
+    ]
+    disk.room = LIMIT
+    assert drained(FileSpool.open(tmp_path / "full", LIMIT)) == [b"written"]
+
+
 def test_of_rows_that_a_full_disk_does_not_take_the_oldest_are_dropped_when_there_are_too_many(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,6 +18,7 @@ from twisted.python.failure import Failure
 from icefarm.concurrency.clock import Clock
 from icefarm.concurrency.rate_limit import RateLimit
 from icefarm.errors import IcefarmError, UnknownBitstream
+from icefarm.text.counts import counted
 from icefarm.worker.archive.rows import Note, failure_row, measurement_row
 from icefarm.worker.archive.spool import BATCH_BYTES, GROUP_BYTES, Batch, MemorySpool, Spool
 
@@ -97,6 +98,16 @@ class RowWriter:
             self._warn_of_dropped()
         if (self.spool.trouble is not None) != self._is_in_trouble:
             self._tell_of_trouble(self.spool.trouble)
+
+    def close(self) -> None:
+        """Close the spool."""
+        dropped = self.spool.dropped
+        self.spool.close()
+        if lost := self.spool.dropped - dropped:
+            self._log.warn(
+                "the worker ends with {rows} that no disk has and control has not confirmed: they may be lost",
+                rows=counted(lost, "measurement"),
+            )
 
     def _rows_of(self, gathered: Iterable[tuple[str, Note, Mapping[str, Any]]]) -> Iterator[bytes]:
         for reservation, note, measured in gathered:
@@ -275,10 +286,10 @@ class Recorder:
         self._writer.flush()
 
     def stop(self) -> None:
-        """Stop sending; the spool keeps its rows."""
+        """Stop sending; a spool on a disk keeps its rows."""
         self._writer.flush()
         self.sender.stop()
-        self.spool.close()
+        self._writer.close()
 
 
 @define(eq=False)

@@ -78,7 +78,7 @@ class Spool(Protocol):
         """Forget the rows of a batch."""
 
     def close(self) -> None:
-        """Close it; a directory keeps its rows."""
+        """Close it; a directory keeps its rows, and others are dropped."""
 
 
 def records(data: bytes) -> Iterator[tuple[bytes, int]]:
@@ -233,6 +233,7 @@ class FileSpool:
         if self._descriptor >= 0:
             with suppress(OSError):
                 self._write_overflow()
+            self._overflow.close()
             os.close(self._descriptor)
             self._descriptor = -1
             self._lock.release()
@@ -320,7 +321,8 @@ class MemorySpool:
             self.forget()
 
     def close(self) -> None:
-        """Nothing is kept."""
+        while self.records:
+            self.dropped += row_count(self.forget())
 
     def forget(self) -> bytes:
         """Forget the oldest record, and return its rows."""
