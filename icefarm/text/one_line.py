@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 
-__all__ = ["one_line"]
+__all__ = ["one_line", "one_line_or_none"]
 
 #: Categories of Unicode characters that may control a terminal, end a line, or can't be encoded.
 _UNSAFE = ("Cc", "Cf", "Cs", "Zl", "Zp")
@@ -20,3 +20,8 @@ def one_line(text: str, longest: int | None = None) -> str:
     if text.isprintable():
         return text
     return "".join("\N{REPLACEMENT CHARACTER}" if unicodedata.category(each) in _UNSAFE else each for each in text)
+
+
+def one_line_or_none(text: str | None, longest: int | None = None) -> str | None:
+    """Return `one_line` of a text, or None if there is none."""
+    return None if text is None else one_line(text, longest)

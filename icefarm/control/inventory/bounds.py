@@ -14,7 +14,7 @@ from attrs import evolve, fields
 
 from icefarm.contract import LONGEST_NAME, BoardReading, DeviceReport, KindRecord, PoolRecord, WorkerHello, valid_name
 from icefarm.errors import InvalidArgument
-from icefarm.text.one_line import one_line
+from icefarm.text.one_line import one_line, one_line_or_none
 
 __all__ = ["MOST_BOARDS", "MOST_SHARES", "bounded_hello", "bounded_report", "plausible"]
 
@@ -32,10 +32,6 @@ LARGEST, LARGEST_STEP = 2**53, 200_000
 COLDEST, HOTTEST = -100.0, 300.0
 
 
-def _maybe(text: str | None, longest: int) -> str | None:
-    return None if text is None else one_line(text, longest)
-
-
 def _name(what: str, text: str) -> str:
     if not valid_name(text):
         raise InvalidArgument(f"{what} must be 1 to {LONGEST_NAME} printable characters, not {text!a:.100}")
@@ -51,13 +47,13 @@ def bounded_report(report: DeviceReport) -> DeviceReport:
         raise InvalidArgument(f"at most {MOST_SHARES} clients share a board, not {len(report.shares)}")
     return evolve(
         report,
-        reason=_maybe(report.reason, LONGEST_REASON),
-        reservation=_maybe(report.reservation, LONGEST_NAME),
-        kind=_maybe(report.kind, LONGEST_NAME),
-        firmware=_maybe(report.firmware, LONGEST_NAME),
-        firmware_version=_maybe(report.firmware_version, LONGEST_NAME),
-        usb_path=_maybe(report.usb_path, LONGEST_TEXT),
-        model=_maybe(report.model, LONGEST_NAME),
+        reason=one_line_or_none(report.reason, LONGEST_REASON),
+        reservation=one_line_or_none(report.reservation, LONGEST_NAME),
+        kind=one_line_or_none(report.kind, LONGEST_NAME),
+        firmware=one_line_or_none(report.firmware, LONGEST_NAME),
+        firmware_version=one_line_or_none(report.firmware_version, LONGEST_NAME),
+        usb_path=one_line_or_none(report.usb_path, LONGEST_TEXT),
+        model=one_line_or_none(report.model, LONGEST_NAME),
         shares=[one_line(each, LONGEST_NAME) for each in report.shares],
         serial=_name("serial", report.serial),
     )

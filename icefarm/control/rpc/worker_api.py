@@ -38,7 +38,7 @@ from icefarm.control.telemetry.rates import Rates
 from icefarm.control.telemetry.topics import OWN_EVENTS
 from icefarm.errors import IcefarmError, InvalidArgument, NotYours, ReservationEnded, Unavailable
 from icefarm.text.counts import counted
-from icefarm.text.one_line import one_line
+from icefarm.text.one_line import one_line, one_line_or_none
 
 __all__ = ["WorkerProcedures"]
 
@@ -182,7 +182,7 @@ class WorkerProcedures:
         line = one_line(message, MAX_LINE)
         about = f"{caller.authid}, board {serial}" if serial is not None else caller.authid
         ids = {"reservation": reservation, "evaluation": evaluation}
-        bounded = {name: None if id is None else one_line(id, LONGEST_ID) for name, id in ids.items()}
+        bounded = {name: one_line_or_none(id, LONGEST_ID) for name, id in ids.items()}
         of = {"worker": caller.authid, "serial": serial, "session": caller.session, **bounded}
         self._log.emit(_LEVELS[level], "{about}: {line}", about=about, line=line, **of)
         if evaluation is not None:

@@ -16,7 +16,7 @@ from icefarm.concurrency.rate_limit import RateLimit
 from icefarm.contract import account_of
 from icefarm.control.storage.interface import AuditEntry, Store
 from icefarm.errors import Busy, IcefarmError
-from icefarm.text.one_line import one_line
+from icefarm.text.one_line import one_line, one_line_or_none
 
 __all__ = ["ACTIONS", "AuditLog"]
 
@@ -120,9 +120,9 @@ class AuditLog:
             session,
             one_line(address, LONGEST) or None,
             action,
-            None if subject is None else one_line(subject, LONGEST),
+            one_line_or_none(subject, LONGEST),
             outcome,
-            None if detail is None else one_line(detail, LONGEST),
+            one_line_or_none(detail, LONGEST),
         )
         self._entries.append(entry)
         del self._entries[:-WAITING]
