@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from math import isfinite
 from typing import Any
 
 import attrs
@@ -82,7 +83,9 @@ class Figures:
 
 
 def _archive_json(figures: ArchiveFigures) -> dict[str, Any]:
-    return {**attrs.asdict(figures), "cost": figures.cost, "margin": figures.margin}
+    # JSON has no number for the infinite margin of a single pair.
+    margin = figures.margin if isfinite(figures.margin) else None
+    return {**attrs.asdict(figures), "cost": figures.cost, "margin": margin}
 
 
 def _of_instant(figures: InstantFigures, form: str) -> dict[str, float]:

@@ -188,6 +188,8 @@ def test_the_cost_of_the_archive_is_the_mean_difference_of_neighbouring_turns() 
 def test_one_pair_of_turns_says_nothing_of_the_others() -> None:
     found = ArchiveFigures("evaluations", [Turn(100, {"worker": 0.5})], [Turn(100, {"worker": 0.4})])
     assert found.margin == float("inf")
+    (told,) = Figures({}, rows=[found]).as_json()["rows"]
+    assert told["margin"] is None
 
 
 def test_the_text_names_every_party_and_its_cost() -> None:
