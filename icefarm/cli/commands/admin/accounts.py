@@ -174,9 +174,9 @@ def remove(
         chosen = listed if group is None else _of_group(group, groups)
         removed: dict[str, int] = await store.remove_accounts(chosen)
         empty = {groups[name] for name in chosen if name in groups} - set((await store.account_groups()).values())
-        stay.extend(each.id[:8] for each in await store.bookings() if each.account in {*chosen, *empty})
         detail = _removed(removed)
         await store.keep_audit([await audit_entry(store, "accounts_remove", _few(chosen), detail)])
+        stay.extend(each.id[:8] for each in await store.bookings() if each.account in {*chosen, *empty})
         return removed
 
     removed = with_database(data_dir, database, remove_all)
