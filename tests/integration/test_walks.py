@@ -43,7 +43,7 @@ def missing(walk: list[Call], calls: list[Call]) -> Call | None:
 @pytest.fixture(scope="module")
 def walks() -> dict[str, list[Call]]:
     """The calls of each walk in a farm in memory."""
-    done = subprocess.run([sys.executable, SCRIPT], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run([sys.executable, SCRIPT], cwd=ROOT, capture_output=True, text=True, timeout=110, check=False)
     assert done.returncode == 0, done.stderr
     found: dict[str, list[list[str]]] = json.loads(done.stdout)
     return {name: [(path, function) for path, function in calls] for name, calls in found.items()}

@@ -39,8 +39,8 @@ PATIENCE = 30.0
 LAST = ("control/reservations/queue.py", "WaitingQueue.heard")
 #: It takes the place of a loop of Twisted's, which is not counted either.
 LOOP = ("concurrency/prompt/icefarm_prompt.py", "poll")
-#: How often an evaluation is walked; on a busy machine its two threads take turns more often.
-EVALUATIONS = 6
+#: How often each walk is taken; on a busy machine its threads take turns more often.
+TRIES = 6
 
 #: File and function.
 Call = tuple[str, str]
@@ -156,7 +156,7 @@ def walks() -> dict[str, list[Call]]:
     Each is walked several times: the farm may do something else in between, such as closing the run of a client.
     """
     found: dict[str, list[Call]] = {}
-    circuits = [made_up_bitstream(seed) for seed in range(2 + EVALUATIONS)]
+    circuits = [made_up_bitstream(seed) for seed in range(2 + TRIES)]
     for circuit in circuits:
         # It is made when it is first asked for, outside a walk.
         assert circuit.sha256
@@ -166,14 +166,16 @@ def walks() -> dict[str, list[Call]]:
         client = farm.client()
         with client.reserve(1, window=0.001) as boards:
             list(boards.evaluate(circuits[:1]))
-        boards, first = reservation(farm, client)
-        boards.end()
-        boards, second = reservation(farm, client)
-        found["reservation"] = shortest((first, second))
+        tries = []
+        for _ in range(TRIES):
+            boards.end()
+            boards, walk = reservation(farm, client)
+            tries.append(walk)
+        found["reservation"] = shortest(tries)
         list(boards.evaluate(circuits[1:2]))
         found["evaluation"] = shortest(evaluation(boards, circuit) for circuit in circuits[2:])
         boards.end()
-        found["plug-in"] = shortest((plug_in(farm, client), plug_in(farm, client)))
+        found["plug-in"] = shortest(plug_in(farm, client) for _ in range(TRIES))
     sys.setprofile(None)
     threading.setprofile(None)  # type: ignore[arg-type]
     return found
