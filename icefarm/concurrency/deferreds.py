@@ -215,6 +215,15 @@ class Coalesced:
     tasks: Tasks
     _asked: bool = False
     _running: bool = False
+    #: Those that wait for the end of the next run.
+    _waiting: list[Deferred[None]] = Factory(list)
+
+    def finished(self) -> Deferred[None]:
+        """Run it; fires when a run that began after this request has ended, or has failed."""
+        done: Deferred[None] = Deferred()
+        self._waiting.append(done)
+        self.poke()
+        return done
 
     def poke(self) -> None:
         """Run it: now, or again once the present run has ended."""
@@ -227,7 +236,12 @@ class Coalesced:
         try:
             while self._asked:
                 self._asked = False
-                await self.operation()
+                waiting, self._waiting = self._waiting, []
+                try:
+                    await self.operation()
+                finally:
+                    for each in waiting:
+                        each.callback(None)
         finally:
             self._running = False
             if self._asked:

@@ -185,6 +185,26 @@ def test_a_run_that_fails_does_not_keep_others_from_running() -> None:
     assert len(runs) == 3
 
 
+def test_the_end_of_a_run_that_began_later_can_be_waited_for_also_if_it_fails() -> None:
+    runs: list[Deferred[None]] = []
+
+    async def run() -> None:
+        runs.append(Deferred())
+        await runs[-1]
+
+    looks = Coalesced("a look", run, Tasks())
+    looks.poke()
+    waiting = [looks.finished(), looks.finished()]
+    runs[0].callback(None)
+    assert [each.called for each in waiting] == [False, False]
+    last = looks.finished()
+    runs[1].errback(Busy("no"))
+    assert [each.called for each in (*waiting, last)] == [True, True, False]
+    runs[2].callback(None)
+    assert last.called
+    assert len(runs) == 3
+
+
 def test_what_persists_is_tried_until_the_database_is_back() -> None:
     clock, tasks, runs = Clock(), Tasks(), []
 

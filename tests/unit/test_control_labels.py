@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 
 import pytest
 from pytest_twisted import ensureDeferred
 from twisted.internet.defer import Deferred
 
+from icefarm.concurrency.deferreds import shielded
+from icefarm.contract import DeviceRecord
 from icefarm.control.archive.rows import parse_rows
 from icefarm.errors import InvalidArgument, NotAuthorized, Unavailable, UnknownDevice, UnknownWorker
 from icefarm.testing.memory.control_harness import MemoryControl
@@ -29,6 +32,26 @@ async def test_a_request_gets_boards_that_its_selector_selects() -> None:
     assert answer == {"amount": 1, "serials": ["C"]}
     with pytest.raises(Unavailable, match="of 3 boards, lab=3 leaves 1"):
         await client.call("reserve", 1, kind="pulsecount", where="lab=3")
+
+
+@ensureDeferred
+async def test_whoever_has_set_a_label_finds_boards_by_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    farm = MemoryControl()
+    await farm.worker("w1", "A", "B")
+    operator = farm.operator()
+    read, slow = farm.store.devices, Deferred[None]()
+
+    async def devices(serials: Collection[str] | None = None) -> list[DeviceRecord]:
+        await shielded(slow)
+        return await read(serials)
+
+    monkeypatch.setattr(farm.store, "devices", devices)
+    labelling = start(operator.call("label", {"lab": "3"}, ["B"]))
+    # The boards are read again for all who ask for them.
+    assert not labelling.called
+    slow.callback(None)
+    await labelling
+    assert await operator.call("available", where="lab=3") == {"amount": 1, "serials": ["B"]}
 
 
 @ensureDeferred

@@ -270,15 +270,16 @@ class BoardReports:
 
     def _show_unshown(self) -> None:
         self._shows_soon, records, self._unshown = None, list(self._unshown.values()), {}
-        self.show_boards(records)
-
-    def show_boards(self, records: Sequence[ReservationRecord] | Sequence[DeviceRecord]) -> None:
-        """Publish boards whose reservation or labels changed, unless a report that is newer than what is read does."""
         self._changed.update({record.serial: record.worker for record in records})
-        if self._changed:
-            self._shows.poke()
+        self._shows.poke()
+
+    async def show_boards(self, boards: Sequence[DeviceRecord]) -> None:
+        """Publish boards whose labels changed; returns when whoever asks next finds them changed."""
+        self._changed.update({board.serial: board.worker for board in boards})
+        await self._shows.finished()
 
     async def _show_changed(self) -> None:
+        """Publish boards that changed, unless a report that is newer than what is read does."""
         changed, self._changed = self._changed, {}
         for worker in sorted(set(changed.values())):
             await self.written(worker)

@@ -137,7 +137,7 @@ class OperatorProcedures:
         boards = await self.store.set_labels(
             labels, serials=None if serials is None else distinct_serials(serials), worker=worker
         )
-        self.board_reports.show_boards(boards)
+        await self.board_reports.show_boards(boards)
         for record in await self.store.workers():
             if record.name == worker:
                 await self.inventory.show(record)
