@@ -5,7 +5,7 @@ Two ways, which see different things:
 - `measure_rows` feeds rows into the archive without boards (`bench.feeder`).  Nothing else happens on that farm, so the
   figure is exact to a few microseconds.  It has all that a row costs from the moment when a board's answer is there:
   making it, the spool, sending, the router, control, PostgreSQL with its checkpoints and the upkeep of its tables, and
-  the run's manifest.  It has not what clients do.
+  the run's manifest.  It leaves out what clients do.
 - `measure_archive` takes the difference of whole evaluations.  That has everything, and is a small difference between
   large sums: it needs many turns.
 """
