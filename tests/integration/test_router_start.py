@@ -79,7 +79,7 @@ def program(tmp_path: Path) -> Path:
         (directory / "__init__.py").touch()
     (package / "__init__.py").touch()
     (package / "before.py").touch()
-    (package / "node" / "main.py").write_text("import crossbar.before\n")
+    (package / "node" / "main.py").write_text("import crossbar.before, crossbar.worker.main\n")
     (package / "worker" / "main.py").write_text(ROUTER)
     script = tmp_path / "program"
     script.write_text(f"#!{sys.executable}\n{CONTROLLER}")
@@ -187,6 +187,10 @@ def test_the_second_process_of_a_farms_router_is_a_fork(tmp_path: Path) -> None:
         layouts = {_layout(pid) for pid in farm.processes("crossbar")}
         assert len(farm.processes("crossbar")) == 2
         assert len(layouts) == 1
+        # The controller has understood what the router logs.
+        log = (farm.data_dir / "log" / "router.log").read_text()
+        assert "[Router" in log
+        assert '"log_time"' not in log
 
 
 def _layout(pid: int) -> str:

@@ -188,6 +188,9 @@ def _serve(end: socket.socket) -> None:
     added = [each for each in environment.get("PYTHONPATH", "").split(os.pathsep) if each]
     sys.path[:] = [os.getcwd(), *dict.fromkeys([*added, *sys.path])]
     sys.argv[:] = words[len(SECOND) :]
+    # Others import it too.  runpy would warn of that, and the controller, which tells by the router's first line how
+    # its log is written, would copy it as JSON.
+    sys.modules.pop(SECOND[-1], None)
     runpy.run_module(SECOND[-1], run_name="__main__", alter_sys=True)
 
 
