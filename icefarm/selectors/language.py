@@ -65,7 +65,9 @@ def is_selector_name(text: str) -> bool:
 
 def quoted(value: str) -> str:
     """Return a value as it is written in a selector."""
-    if re.fullmatch(_WORD, value) and value.lower() not in _RESERVED:
+    # Beside the two dots of a range, whose dot is whose?
+    ends = value.startswith(".") or value.endswith(".")
+    if re.fullmatch(_WORD, value) and value.lower() not in _RESERVED and not ends:
         return value
     return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from attrs import evolve
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 import icefarm
@@ -251,6 +251,10 @@ facts = st.dictionaries(
 
 
 @given(selectors, facts)
+@example('a in "0."..5', {})
+@example('a in 0..".5"', {})
+@example('a in "."..".."', {})
+@example('a="."', {"a": "."})
 def test_what_is_printed_is_read_as_the_same(text: str, known: dict[str, Any]) -> None:
     if len(text) > LONGEST:
         return
