@@ -82,8 +82,13 @@ def program(tmp_path: Path) -> Path:
     (package / "node" / "main.py").write_text("import crossbar.before, crossbar.worker.main\n")
     (package / "worker" / "main.py").write_text(ROUTER)
     script = tmp_path / "program"
-    script.write_text(f"#!{sys.executable}\n{CONTROLLER}")
+    script.write_text(script_of(sys.executable, CONTROLLER))
     return script
+
+
+def script_of(python: str, text: str) -> str:
+    """Return a script as pip writes one for an interpreter in a directory with a space, which any may have."""
+    return f"#!/bin/sh\n'''exec' \"{python}\" \"$0\" \"$@\"\n' '''\n{text}"
 
 
 def run(program: Path, *arguments: str) -> list[str]:
@@ -132,14 +137,18 @@ def test_the_fork_ends_with_the_process_that_has_it(program: Path) -> None:
 def test_its_interpreter_may_be_in_a_directory_with_a_space(program: Path, tmp_path: Path) -> None:
     directory = tmp_path / "with a space" / "bin"
     venv.create(directory.parent, symlinks=True)
-    # What pip writes, since a first line cannot name it.
-    text = f"#!/bin/sh\n'''exec' \"{directory}/python\" \"$0\" \"$@\"\n' '''\nimport sys\nprint(sys.executable)\n"
-    program.write_text(text)
+    program.write_text(script_of(f"{directory}/python", "import sys\nprint(sys.executable)\n"))
     program.chmod(0o700)
     command = router_command(str(program))
     assert command == (f"{directory}/python", str(START), str(program))
     done = subprocess.run([program], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.strip() == command[0]
+
+
+def test_its_interpreter_may_be_named_by_the_first_line(tmp_path: Path) -> None:
+    script = tmp_path / "crossbar"
+    script.write_text("#!/opt/farm/bin/python3.11\nimport crossbar\n")
+    assert router_command(str(script)) == ("/opt/farm/bin/python3.11", str(START), str(script))
 
 
 @pytest.mark.parametrize(
