@@ -1,6 +1,6 @@
--- now() is when the transaction began: one that waits for its turn counted those who share a board as if it had not
--- waited, and the others had less of its time from before it came.  Reservations begin when their statement begins
--- (V28), and so does this.
+-- now() is when the transaction began. One that had waited for its turn changed the shares of a board as of a moment in
+-- the past, so the others were charged for less of its time than they had. Reservations begin with their statement
+-- (V28); now shares change with it, too.
 
 CREATE OR REPLACE FUNCTION follow_those_within() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
