@@ -258,7 +258,7 @@ async def test_those_who_share_a_board_have_less_of_it_from_the_moment_when_anot
     )
     assert counted_at >= waited_until
     assert seconds == pytest.approx(counted_at - of_ada.created_at, abs=1e-5)
-    assert of_bob.created_at == pytest.approx(counted_at, abs=0.5)
+    assert of_bob.created_at == pytest.approx(counted_at, abs=1e-5)
 
 
 @ensureDeferred
