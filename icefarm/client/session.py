@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from icefarm.client.evaluation.run import EvaluationRun, ResultBatch
     from icefarm.client.evaluation.run_report import RunNotes, RunReporter
 
-__all__ = ["Access", "ClientSession", "PlannedRun", "RunPlan", "Snapshot", "connect"]
+__all__ = ["Access", "ClientSession", "PlannedRun", "Snapshot", "connect"]
 
 #: Seconds for an attempt to reboot boards: they may be reflashed.
 REBOOT_LIMIT = 180.0
