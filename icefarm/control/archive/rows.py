@@ -31,6 +31,7 @@ __all__ = [
     "OwnedRow",
     "Parsed",
     "day_of",
+    "each_once",
     "newest_attempts",
     "owned",
     "parse_rows",
@@ -308,7 +309,7 @@ def _cells(columns: Mapping[str, Sequence[Any]], now: float, days: float) -> lis
         "ended_at": ended,
         "day": _days(ended, now, days),
     }
-    cells.update((name, _each(_word, columns[name])) for name in _WORDS)
+    cells.update((name, each_once(_word, columns[name])) for name in _WORDS)
     return [cells[name] for name in ArchiveRow._fields]
 
 
@@ -317,7 +318,7 @@ def _days(ended: Sequence[float], now: float, days: float) -> Sequence[date]:
     least, most = min(ended), max(ended)
     if first < least and most < last and least // DAY == most // DAY:
         return [day_of(int(least // DAY))] * len(ended)
-    return _each(day_of, [int(end // DAY) if first < end < last else today for end in ended])
+    return each_once(day_of, [int(end // DAY) if first < end < last else today for end in ended])
 
 
 def _unless_failed(values: Iterable[Any], errors: Sequence[str | None]) -> Iterable[Any]:
@@ -326,8 +327,8 @@ def _unless_failed(values: Iterable[Any], errors: Sequence[str | None]) -> Itera
     return [None if error is not None else value for value, error in zip(values, errors, strict=True)]
 
 
-def _each(function: Callable[[Any], Any], values: Sequence[Any]) -> list[Any]:
-    """Return what a function makes of each value, which few differ from each other."""
+def each_once(function: Callable[[Any], Any], values: Sequence[Any]) -> list[Any]:
+    """Return what a function makes of each value; it is asked once for those that are equal."""
     made = {value: function(value) for value in set(values)}
     return list(map(made.__getitem__, values))
 
@@ -341,7 +342,7 @@ def _texts(values: Sequence[Any], longest: int) -> Sequence[str | None]:
     except TypeError:
         # Some are none.
         pass
-    return _each(lambda text: one_line(text, longest) if text else None, values)
+    return each_once(lambda text: one_line(text, longest) if text else None, values)
 
 
 def _mappings(values: Sequence[Mapping[str, Any] | None]) -> Iterable[str | None]:

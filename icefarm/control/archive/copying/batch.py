@@ -14,7 +14,7 @@ from typing import Any
 from attrs import define
 
 from icefarm.control.archive.interface import ExperimentKey
-from icefarm.control.archive.rows import ArchiveRow, OwnedRow
+from icefarm.control.archive.rows import ArchiveRow, OwnedRow, each_once
 from icefarm.runs.canonical import moment, moments
 
 __all__ = ["COPIED", "STEP", "StepSums", "as_arrays", "as_text", "id_ranges", "sums_of"]
@@ -55,8 +55,7 @@ def _column(values: Sequence[Any]) -> Iterable[str]:
     if types == {str}:
         return values if _is_plain("".join(values)) else map(_copied, values)
     if types == {date}:
-        days = {day: str(day) for day in set(values)}
-        return [days[day] for day in values]
+        return each_once(str, values)
     if type(None) not in types and str not in types:
         return map(str, values)
     return map(_copied, values)

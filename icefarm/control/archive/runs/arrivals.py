@@ -24,7 +24,7 @@ from attrs import Factory, define
 
 from icefarm.contract import account_of
 from icefarm.control.archive.interface import Stored
-from icefarm.control.archive.rows import ArchiveRow
+from icefarm.control.archive.rows import ArchiveRow, each_once
 from icefarm.runs.manifest import Columns, Summary
 from icefarm.runs.numbers import index_of, indices_of
 from icefarm.text.outside_json import parse_json
@@ -96,12 +96,15 @@ class RunSoFar:
 def _results(rows: Sequence[Waiting]) -> Columns:
     """Return rows as the database gives them back, by columns."""
     columns: dict[str, Sequence[Any]] = dict(zip(_FIELDS, zip(*rows, strict=True), strict=True))
-    labels = {text: None if text is None else parse_json(text) for text in set(columns["board_labels"])}
     return {
         **columns,
         "value": list(map(_value, columns["value"])),
-        "board_labels": list(map(labels.__getitem__, columns["board_labels"])),
+        "board_labels": each_once(_labels, columns["board_labels"]),
     }
+
+
+def _labels(text: str | None) -> Any:
+    return None if text is None else parse_json(text)
 
 
 def _value(text: str | None) -> Any:
