@@ -149,14 +149,19 @@ async def test_a_failed_operation_does_not_hold_up_the_next() -> None:
     assert await order.run("a", partial(value, succeed("done"))) == "done"
 
 
-def test_what_is_asked_for_during_a_run_runs_once_more() -> None:
+def coalesced() -> tuple[Coalesced, list[Deferred[None]]]:
+    """Return an operation, and its runs: each ends as the test says."""
     runs: list[Deferred[None]] = []
 
     async def run() -> None:
         runs.append(Deferred())
         await runs[-1]
 
-    looks = Coalesced("a look", run, Tasks())
+    return Coalesced("a look", run, Tasks()), runs
+
+
+def test_what_is_asked_for_during_a_run_runs_once_more() -> None:
+    looks, runs = coalesced()
     for _ in range(4):
         looks.poke()
     assert len(runs) == 1
@@ -169,13 +174,7 @@ def test_what_is_asked_for_during_a_run_runs_once_more() -> None:
 
 
 def test_a_run_that_fails_does_not_keep_others_from_running() -> None:
-    runs: list[Deferred[None]] = []
-
-    async def run() -> None:
-        runs.append(Deferred())
-        await runs[-1]
-
-    looks = Coalesced("a look", run, Tasks())
+    looks, runs = coalesced()
     looks.poke()
     looks.poke()
     runs[0].errback(Busy("no"))
@@ -186,13 +185,7 @@ def test_a_run_that_fails_does_not_keep_others_from_running() -> None:
 
 
 def test_the_end_of_a_run_that_began_later_can_be_waited_for_also_if_it_fails() -> None:
-    runs: list[Deferred[None]] = []
-
-    async def run() -> None:
-        runs.append(Deferred())
-        await runs[-1]
-
-    looks = Coalesced("a look", run, Tasks())
+    looks, runs = coalesced()
     looks.poke()
     waiting = [looks.finished(), looks.finished()]
     runs[0].callback(None)
