@@ -435,11 +435,18 @@ class FullDisk:
         return written
 
 
-def test_rows_that_a_full_disk_does_not_take_wait_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def disk(monkeypatch: pytest.MonkeyPatch) -> FullDisk:
+    """Return the disk that all is written to; it has room at first."""
+    disk = FullDisk(LIMIT)
+    monkeypatch.setattr(os, "write", disk.write)
+    return disk
+
+
+def test_rows_that_a_full_disk_does_not_take_wait_in_memory(tmp_path: Path, disk: FullDisk) -> None:
     clock, control = Clock(), Control()
     recorder = Recorder(clock, FileSpool.open(tmp_path, LIMIT))
-    disk = FullDisk(40)
-    monkeypatch.setattr(os, "write", disk.write)
+    disk.room = 40
     written = [b"before", *(f"in memory {number}".encode() for number in range(5))]
     with capturedLogs() as logs:
         for row in written:
@@ -458,12 +465,9 @@ def test_rows_that_a_full_disk_does_not_take_wait_in_memory(tmp_path: Path, monk
     assert recorder.spool.waiting == 0
 
 
-def test_a_disk_that_is_full_now_and_then_is_not_told_of_at_every_row(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_disk_that_is_full_now_and_then_is_not_told_of_at_every_row(tmp_path: Path, disk: FullDisk) -> None:
     recorder = Recorder(Clock(), FileSpool.open(tmp_path, LIMIT))
-    disk = FullDisk(0)
-    monkeypatch.setattr(os, "write", disk.write)
+    disk.room = 0
     with capturedLogs() as logs:
         for number in range(100):
             disk.room = LIMIT if number % 2 else 0
@@ -473,11 +477,10 @@ def test_a_disk_that_is_full_now_and_then_is_not_told_of_at_every_row(
 
 
 def test_rows_that_are_on_their_way_from_memory_come_again_when_they_are_written_and_none_is_lost(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, disk: FullDisk
 ) -> None:
     spool = FileSpool.open(tmp_path, LIMIT)
-    disk = FullDisk(0)
-    monkeypatch.setattr(os, "write", disk.write)
+    disk.room = 0
     spool.append(b"one")
     batch = spool.batch()
     assert batch is not None
@@ -489,12 +492,9 @@ def test_rows_that_are_on_their_way_from_memory_come_again_when_they_are_written
     assert spool.waiting == 0
 
 
-def test_what_waits_in_memory_is_written_at_the_end_if_the_disk_has_room_then(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_waits_in_memory_is_written_at_the_end_if_the_disk_has_room_then(tmp_path: Path, disk: FullDisk) -> None:
     spool = FileSpool.open(tmp_path, LIMIT)
-    disk = FullDisk(0)
-    monkeypatch.setattr(os, "write", disk.write)
+    disk.room = 0
     rows = [f"{number:0100}".encode() for number in range(20)]
     for row in rows:
         spool.append(row)
@@ -504,10 +504,9 @@ def test_what_waits_in_memory_is_written_at_the_end_if_the_disk_has_room_then(
 
 
 def test_what_waits_in_memory_is_lost_with_the_worker_if_the_disk_has_no_room_then_and_that_is_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, disk: FullDisk
 ) -> None:
-    disk = FullDisk(LIMIT)
-    monkeypatch.setattr(os, "write", disk.write)
+    disk.room = LIMIT
     full = Recorder(Clock(), FileSpool.open(tmp_path / "full", LIMIT))
     full.write(b"written")
     disk.room = 0
@@ -525,10 +524,10 @@ def test_what_waits_in_memory_is_lost_with_the_worker_if_the_disk_has_no_room_th
 
 
 def test_of_rows_that_a_full_disk_does_not_take_the_oldest_are_dropped_when_there_are_too_many(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, disk: FullDisk
 ) -> None:
     spool = FileSpool.open(tmp_path, LIMIT)
-    monkeypatch.setattr(os, "write", FullDisk(0).write)
+    disk.room = 0
     together = b"\n".join([b"x" * 1000] * 64)
     number = MEMORY // len(together) + 10
     for _ in range(number):
