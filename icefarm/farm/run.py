@@ -11,12 +11,11 @@ from typing import Any
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 from twisted.logger import Logger, globalLogBeginner, textFileLogObserver
 from twisted.python.failure import Failure
-from twisted.python.logfile import LogFile
 
 from icefarm.farm.errors import CannotStart
+from icefarm.farm.log import RotatedLog
 from icefarm.farm.paths import DataDirectory
 from icefarm.farm.plan import FarmOptions
-from icefarm.farm.processes.process import LOG_BYTES, LOG_FILES
 from icefarm.farm.up import LocalFarm
 from icefarm.system.writing import CannotWrite
 from icefarm.twistd.json_log import json_observer
@@ -127,12 +126,7 @@ class _FarmRun:
 
     def _log_to_file(self) -> None:
         """Write this process's own log to a file; until now, errors went to the terminal."""
-        file = LogFile.fromFullPath(
-            str(DataDirectory(self._farm.options.data_dir).log("up")),
-            rotateLength=LOG_BYTES,
-            maxRotatedFiles=LOG_FILES,
-            defaultMode=0o600,
-        )
         as_json = self._farm.options.log_format == "json"
+        file: Any = RotatedLog(DataDirectory(self._farm.options.data_dir).log("up"), "up" if as_json else None)
         observer: Any = json_observer(file) if as_json else textFileLogObserver(file)
         globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False)

@@ -19,7 +19,7 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 
 from icefarm.farm.errors import CannotStart
-from icefarm.farm.processes.process import ChildProcess, Program, _Log, without_reprs
+from icefarm.farm.processes.process import ChildProcess, Program, without_reprs
 from icefarm.farm.processes.supervisor import Ended
 
 pytestmark = pytest.mark.integration
@@ -137,23 +137,6 @@ async def test_a_log_on_a_full_disk_goes_on_when_there_is_space_again(child: Mak
     assert await told.addTimeout(20, reactor) == Ended("exited with code 3: two; its log is " + str(log))
     assert heard == ["part: two"]
     assert log.read_text() == "ready\n\n(1 line before this could not be written)\nfour\n"
-
-
-def test_a_log_whose_rotation_failed_is_opened_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    log = _Log(tmp_path / "part.log")
-    log.write("zero")
-    log.file.rotateLength = 1
-
-    def full(*_: object) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    with monkeypatch.context() as patched:
-        patched.setattr(os, "rename", full)
-        log.write("one")
-    for line in ("two", "three", "four"):
-        log.write(line)
-    log.close()
-    assert log.path.read_text() == "zero\n\n(2 lines before this could not be written)\nthree\nfour\n"
 
 
 @ensureDeferred

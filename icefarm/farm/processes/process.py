@@ -11,29 +11,26 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from attrs import Factory, asdict, define, field, frozen
+from attrs import Factory, asdict, define, frozen
 from twisted.internet.defer import Deferred, TimeoutError
 from twisted.internet.error import ProcessDone
 from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure
-from twisted.python.logfile import LogFile
 
 from icefarm.farm.errors import CannotStart
+from icefarm.farm.log import RotatedLog
 from icefarm.farm.processes.child import child_command
 from icefarm.farm.processes.privileges import UnprivilegedUser
 from icefarm.farm.processes.supervisor import Ended
 from icefarm.log_format import json_line
 from icefarm.system.command import how_it_ended
-from icefarm.text.counts import counted
 
-__all__ = ["LOG_BYTES", "LOG_FILES", "ChildProcess", "Program", "without_reprs"]
+__all__ = ["ChildProcess", "Program", "without_reprs"]
 
 #: Seconds that a program may take until it is ready; a router on a slow machine takes half of it.
 START_LIMIT = 60.0
 #: Seconds that it may take to stop before it is killed with its whole group.
 STOP_LIMIT = 10.0
-#: Bytes of a log before rotation, and how many old files stay.
-LOG_BYTES, LOG_FILES = 10_000_000, 3
 #: Bytes kept of a line without end.
 LINE_LIMIT = 65_536
 #: An object as Python's default repr prints it, and what may be left around it.
@@ -127,46 +124,6 @@ class ChildProcess:
             self._on_exit(ended)
 
 
-@define
-class _Log:
-    """A program's log.  A full disk costs lines and nothing else.
-
-    An error here would have Twisted close the pipe: the program's output would be lost until it is restarted, and its
-    end would not be told.
-    """
-
-    path: Path
-    file: LogFile = field(init=False)
-    #: Lines that could not be written since one was.
-    _missing: int = 0
-
-    @file.default
-    def _open(self) -> LogFile:
-        return LogFile.fromFullPath(
-            str(self.path), rotateLength=LOG_BYTES, maxRotatedFiles=LOG_FILES, defaultMode=0o600
-        )
-
-    def write(self, line: str) -> None:
-        if self._missing:
-            # The last one that was written may lack its end.
-            line = f"\n({counted(self._missing, 'line')} before this could not be written)\n{line}"
-        try:
-            self.file.write(f"{line}\n".encode())
-        except OSError:
-            self._missing += 1
-        except ValueError:
-            # A rotation has failed, which leaves the file closed.
-            self._missing += 1
-            with suppress(OSError):
-                self.file = self._open()
-        else:
-            self._missing = 0
-
-    def close(self) -> None:
-        with suppress(OSError, ValueError):
-            self.file.close()
-
-
 class _Follower(ProcessProtocol):
     """Follows the program: its lines, and its end."""
 
@@ -186,7 +143,7 @@ class _Follower(ProcessProtocol):
         self._partial = {1: b"", 2: b""}
         self._last_line = ""
         self._last_complaint = ""
-        self._log = _Log(program.log)
+        self._log = RotatedLog(program.log, program.name if program.as_json else None)
         self.ready.addCallback(self._became_ready)
 
     def _became_ready(self, _: None) -> None:
@@ -208,7 +165,7 @@ class _Follower(ProcessProtocol):
         if self.program.omit is not None and self.program.omit.search(line):
             return
         said = json_line(time.time(), "info", self.program.name, line, {}) if self.program.as_json else line
-        self._log.write(said)
+        self._log.write(f"{said}\n")
         if line.strip():
             self._last_line = line.strip()
         if self.program.ready is not None and not self.ready.called and self.program.ready.search(line):
