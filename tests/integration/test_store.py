@@ -27,7 +27,7 @@ from icefarm.control.scheduling.placement import ReservationRequest
 from icefarm.control.sessions.revocation import RevocationWatch
 from icefarm.control.sessions.roster import parse_roster
 from icefarm.control.storage.connection import Transaction
-from icefarm.control.storage.interface import AuditEntry
+from icefarm.control.storage.interface import AuditEntry, TokenRecord
 from icefarm.control.storage.pool import Database
 from icefarm.control.storage.postgres.statements import take_turns
 from icefarm.control.storage.postgres.store import PostgresStore
@@ -569,6 +569,10 @@ async def test_a_token_is_valid_until_it_expires_and_its_name_is_free_then(datab
     assert lasting.expires_at == pytest.approx(lasting.created_at + 3600.0)
 
 
+def lasting(token: TokenRecord) -> float | None:
+    return None if token.expires_at is None else token.expires_at - token.created_at
+
+
 @ensureDeferred
 async def test_a_token_that_is_replaced_is_valid_for_a_while_longer(database: Database) -> None:
     store = PostgresStore(database)
@@ -579,13 +583,16 @@ async def test_a_token_that_is_replaced_is_valid_for_a_while_longer(database: Da
     assert first is not None
     assert first.replaced
     assert first.expires_at is not None
-    await store.rotate_token("ada", "third", overlap=0.0, lasts=60.0)
+    third = await store.rotate_token("ada", "third", overlap=0.0, lasts=60.0)
     assert await store.token_by_hash("second") is None
     assert [token.replaced for token in await store.list_tokens()] == [True, False]
+    # The time that was given for one holds for those after it.
+    fourth = await store.rotate_token("ada", "fourth", overlap=1.0)
+    assert [lasting(token) for token in (third, fourth)] == pytest.approx([60.0, 60.0])
     await store.revoke_token("ada")
     assert await store.list_tokens() == []
     with pytest.raises(InvalidArgument, match="no token named"):
-        await store.rotate_token("ada", "fourth", overlap=1.0)
+        await store.rotate_token("ada", "fifth", overlap=1.0)
 
 
 @ensureDeferred

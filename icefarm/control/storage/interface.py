@@ -344,6 +344,7 @@ class Store(CalibrationStore, Protocol):
     async def rotate_token(self, name: str, hash: str, *, overlap: float, lasts: float | None = None) -> TokenRecord:
         """Store a successor with the name, role and account of that token, which stays valid for ``overlap`` seconds.
 
+        ``lasts`` is the seconds for which the successor is valid, None as many as its predecessor was made for.
         Raises `InvalidArgument` if there is none of that name.
         """
 

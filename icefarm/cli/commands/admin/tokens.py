@@ -6,6 +6,7 @@ import os
 import stat
 import sys
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +29,7 @@ from icefarm.contract import Role
 
 __all__ = ["make_private", "token"]
 
-_expires_option = click.option(
-    "--expires", type=SPAN, show_default="never", help="How long the token is valid, such as 90d or 12h."
-)
+_expires_option = partial(click.option, "--expires", type=SPAN, help="How long the token is valid, such as 90d or 12h.")
 
 
 @click.group()
@@ -52,7 +51,7 @@ def token() -> None:
 @click.option(
     "--account", type=ACCOUNT, show_default="NAME", help="The account of the token; an account may have several."
 )
-@_expires_option
+@_expires_option(show_default="never")
 @data_dir_option
 @database_option
 def add(name: str, role: str, account: str | None, expires: float | None, data_dir: Path, database: str | None) -> None:
@@ -77,7 +76,7 @@ def add(name: str, role: str, account: str | None, expires: float | None, data_d
 @token.command()
 @click.argument("name", type=NAME)
 @click.option("--overlap", type=SPAN, default="7d", show_default=True, help="How long the old token stays valid.")
-@_expires_option
+@_expires_option(show_default="as long as the old one")
 @data_dir_option
 @database_option
 def rotate(name: str, overlap: float, expires: float | None, data_dir: Path, database: str | None) -> None:

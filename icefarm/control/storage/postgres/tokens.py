@@ -35,10 +35,14 @@ _ADD = f"""
 """
 
 _REPLACE = f"""
+    WITH replaced AS (
+        SELECT hash, extract(epoch FROM expires_at - created_at)::float8 AS lasted FROM token
+         WHERE name = %(name)s AND replaced_at IS NULL AND {VALID} FOR UPDATE
+    )
     UPDATE token
        SET replaced_at = now(), expires_at = least(expires_at, now() + %(overlap)s::float8 * interval '1 second')
-     WHERE name = %(name)s AND replaced_at IS NULL AND {VALID}
-    RETURNING role, account
+      FROM replaced WHERE token.hash = replaced.hash
+    RETURNING role, account, lasted
 """
 
 # Once a minute is enough for people, and spares the database a write at each sign-in.
@@ -92,8 +96,8 @@ class TokenStatements(Statements):
         replaced = await transaction.rows(_REPLACE, {"name": name, "overlap": overlap})
         if not replaced:
             raise unknown_token(name)
-        ((role, account),) = replaced
-        return await add_token(transaction, name, Role(role), hash, account, lasts)
+        ((role, account, lasted),) = replaced
+        return await add_token(transaction, name, Role(role), hash, account, lasted if lasts is None else lasts)
 
     @in_transaction
     async def token_by_hash(

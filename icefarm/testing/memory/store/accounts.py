@@ -63,13 +63,16 @@ class MemoryAccounts(Store):
         return token
 
     async def rotate_token(self, name: str, hash: str, *, overlap: float, lasts: float | None = None) -> TokenRecord:
-        old = next(((h, t) for h, t in self._valid().items() if t.name == name and not t.replaced), None)
-        if old is None:
+        found = next(((h, t) for h, t in self._valid().items() if t.name == name and not t.replaced), None)
+        if found is None:
             raise unknown_token(name)
+        old_hash, old = found
         until = self.clock.seconds() + overlap
-        until = until if old[1].expires_at is None else min(until, old[1].expires_at)
-        self._tokens[old[0]] = evolve(old[1], replaced=True, expires_at=until)
-        return await self.add_token(name, old[1].role, hash, account=old[1].account, lasts=lasts)
+        if old.expires_at is not None:
+            until = min(until, old.expires_at)
+            lasts = old.expires_at - old.created_at if lasts is None else lasts
+        self._tokens[old_hash] = evolve(old, replaced=True, expires_at=until)
+        return await self.add_token(name, old.role, hash, account=old.account, lasts=lasts)
 
     def _valid(self) -> dict[str, TokenRecord]:
         now = self.clock.seconds()
