@@ -68,3 +68,19 @@ def test_the_status_and_the_list_of_boards_show_suspects() -> None:
     assert listed.splitlines()[1:] == ["A\t-", "B\tsuspect"]
     chosen = RecordingFarm(SUSPECTS).run("devices", "--where", "suspect", "--columns", "serial").stdout
     assert chosen.split() == ["SERIAL", "B"]
+
+
+def test_a_board_reads_in_words() -> None:
+    first, second = (
+        {
+            field: text.strip()
+            for field, _, text in (
+                line.partition(":") for line in RecordingFarm(SUSPECTS).run("board", name).stdout.splitlines()
+            )
+        }
+        for name in "AB"
+    )
+    assert first["calibration"].startswith("123.46 ± 0.50 ppm, by the oscillator at 1970-01-1")
+    assert second["calibration"].endswith(f"; suspect: {WHY}")
+    assert first["health"] == "no faults in 0 attempts"
+    assert second["shares"] == "-"

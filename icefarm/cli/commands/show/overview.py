@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from operator import itemgetter
 from typing import Any
 
@@ -17,12 +17,14 @@ from icefarm.cli.http_way import web_address
 from icefarm.cli.names import board_named
 from icefarm.cli.reading import Reader
 from icefarm.cli.ui.options import output_option
-from icefarm.cli.ui.records.columns import suspect
+from icefarm.cli.ui.records.archive_columns import with_uncertainty
+from icefarm.cli.ui.records.columns import health, suspect
 from icefarm.cli.ui.records.formatting import duration, shown
 from icefarm.cli.ui.records.tables import Column, Output, Rows, Shape
 from icefarm.cli.ui.terminal.console import Screen
 from icefarm.cli.verb import farm_of, opened_screen, show
 from icefarm.errors import InvalidArgument, UnknownDevice
+from icefarm.text.counts import counted
 from icefarm.text.one_line import one_line
 
 __all__ = ["board", "logs", "open_", "status"]
@@ -147,15 +149,32 @@ def board(access: SignIn, serial: str, output: str) -> None:
 
 
 def _board_lines(record: Mapping[str, Any], past: Mapping[str, Any]) -> Iterator[str]:
-    times = {"expires_at", "changed_at", "reserved_at"}
     for field, value in record.items():
-        text = _moment(value) if field in times and value is not None else shown(value)
-        yield f"{field.replace('_', ' ') + ':':18}{text}"
+        in_words = _IN_WORDS.get(field, shown)
+        yield f"{field.replace('_', ' ') + ':':18}{shown(value) if value is None else in_words(value)}"
     events = [(each["time"], _state_words(each)) for each in past["states"]]
     events += [(each["time"], f"{each['level']}: {each['message']}") for each in past["log"]]
     yield "last events:" if events else "last events:      none"
     for at, words in sorted(events)[-LAST_EVENTS:]:
         yield f"  {_moment(at)}  {words}"
+
+
+def _health_words(found: Mapping[str, int]) -> str:
+    return health({"health": found}) or f"no faults in {counted(found['attempts'], 'attempt')}"
+
+
+def _calibration_words(found: Mapping[str, Any]) -> str:
+    offset = with_uncertainty(found["offset_ppm"], found["offset_uncertainty_ppm"])
+    text = f"{offset} ppm, by the {found['reference']} at {_moment(found['measured_at'])}"
+    return text if found["suspect"] is None else f"{text}; suspect: {shown(found['suspect'])}"
+
+
+#: How fields of a board read that are more than a word.
+_IN_WORDS: Mapping[str, Callable[[Any], str]] = {
+    **dict.fromkeys(("expires_at", "changed_at", "reserved_at"), _moment),
+    "health": _health_words,
+    "calibration": _calibration_words,
+}
 
 
 def _state_words(state: Mapping[str, Any]) -> str:
