@@ -20,6 +20,7 @@ except MissingPackages as error:
 from psycopg2 import ProgrammingError
 from psycopg2.extensions import parse_dsn
 
+from icefarm.concurrency.prompt.icefarm_large_pages import gather_later
 from icefarm.concurrency.prompt.icefarm_prompt import poll_directly
 from icefarm.contract import Role
 from icefarm.control.inventory.bounds import MOST_SHARES
@@ -276,6 +277,7 @@ def makeService(options: Options) -> Any:
 
     spare_what_is_there()
     poll_directly(reactor)
+    gather_later(reactor)
     return logged(_service(options), options)
 
 

@@ -16,6 +16,7 @@ from twisted.python import usage
 from twisted.python.failure import Failure
 
 from icefarm import __version__
+from icefarm.concurrency.prompt.icefarm_large_pages import gather_later
 from icefarm.concurrency.prompt.icefarm_prompt import poll_directly
 from icefarm.contract import NAME_RULE, Role, normal_name, valid_name
 from icefarm.errors import NotAuthorized
@@ -243,6 +244,7 @@ def makeService(options: Options) -> Any:
 
     spare_what_is_there()
     poll_directly(reactor)
+    gather_later(reactor)
     return logged(_service(options), options)
 
 

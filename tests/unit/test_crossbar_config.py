@@ -124,7 +124,7 @@ def test_the_guard_of_the_public_port_gets_the_limits_that_differ() -> None:
     endpoint = transport("public", config)["endpoint"]
     assert endpoint == {"type": "twisted", "server_string": "icefarm:8080:interface=127.0.0.1:pending=8:sign_in=2.5"}
     places = [Path(place) for place in worker(config)["options"]["pythonpath"]]
-    for module in ("icefarm_guard/endpoint.py", "icefarm_prompt.py"):
+    for module in ("icefarm_guard/endpoint.py", "icefarm_large_pages.py", "icefarm_prompt.py"):
         assert any((place / module).exists() for place in places)
 
 

@@ -18,6 +18,7 @@ from twisted.internet.defer import Deferred, ensureDeferred, fail
 from twisted.internet.epollreactor import EPollReactor
 from twisted.python.failure import Failure
 
+from icefarm.concurrency.prompt.icefarm_large_pages import gather_later
 from icefarm.concurrency.prompt.icefarm_prompt import poll
 from icefarm.errors import LinkLost, WrongThread
 
@@ -51,6 +52,7 @@ class Engine:
 
     def _run(self) -> None:
         self.reactor.callWhenRunning(self._running.set)
+        gather_later(self.reactor)
         self.reactor.run(installSignalHandlers=False)
 
     def submit(self, function: Callable[..., Awaited[T]], *args: Any, **kwargs: Any) -> Future[T]:

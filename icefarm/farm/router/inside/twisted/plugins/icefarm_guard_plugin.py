@@ -5,6 +5,7 @@ import sys
 from autobahn.twisted.rawsocket import WampRawSocketProtocol
 from autobahn.wamp import serializer
 from icefarm_guard.endpoint import GuardParser  # type: ignore[import-not-found]
+from icefarm_large_pages import gather_later  # type: ignore[import-not-found]
 from icefarm_messages import bound  # type: ignore[import-not-found]
 from icefarm_plain_text import spare  # type: ignore[import-not-found]
 from icefarm_prompt import poll_directly, send_string, without_delay  # type: ignore[import-not-found]
@@ -19,3 +20,4 @@ WampRawSocketProtocol.connectionMade = without_delay(  # type: ignore[method-ass
 )
 WampRawSocketProtocol.sendString = send_string  # type: ignore[method-assign]
 poll_directly(reactor)
+gather_later(reactor)

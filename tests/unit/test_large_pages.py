@@ -1,0 +1,107 @@
+"""Memory of a process in large pages: which of it, and that the kernel does it."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from threading import Event
+
+import pytest
+from twisted.internet.task import Clock
+
+from icefarm.concurrency.prompt import icefarm_large_pages
+from icefarm.concurrency.prompt.icefarm_large_pages import LATER, collapsible, gather_later
+
+MB = 1 << 20
+LARGE = 2 * MB
+#: Fills 16 MiB, and prints how many kB are in large pages before and after.
+FILLED = """
+import mmap, re
+from pathlib import Path
+from icefarm.concurrency.prompt.icefarm_large_pages import gather
+
+def large():
+    return int(re.search(r"AnonHugePages: +([0-9]+)", Path("/proc/self/smaps_rollup").read_text())[1])
+
+memory = mmap.mmap(-1, 16 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+memory.madvise(mmap.MADV_NOHUGEPAGE)
+memory.write(b"x" * len(memory))
+memory.madvise(mmap.MADV_HUGEPAGE)
+before = large()
+gather()
+assert memory[:] == b"x" * len(memory)
+print(before, large())
+"""
+
+
+def area(start: int, megabytes: float, name: str = "", rss: float | None = None, rights: str = "rw-p") -> list[str]:
+    """Return the first lines of an area in smaps."""
+    size = int(megabytes * MB)
+    device = "00:00 0" if name in ("", "[heap]", "[stack]") else "fe:00 1234"
+    taken = size // 1024 if rss is None else int(rss * 1024)
+    return [
+        f"{start:08x}-{start + size:08x} {rights} 00000000 {device:<24} {name}".rstrip() + "\n",
+        f"Size:           {size // 1024:>8} kB\n",
+        f"Rss:            {taken:>8} kB\n",
+        f"Pss:            {taken:>8} kB\n",
+    ]
+
+
+def test_whole_large_pages_of_an_area_are_gathered() -> None:
+    assert list(collapsible(area(4 * LARGE + 4096, 7), LARGE)) == [(5 * LARGE, LARGE * 2)]
+    assert list(collapsible(area(4 * LARGE, 7, "[heap]"), LARGE)) == [(4 * LARGE, LARGE * 3)]
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        area(0, 8, "/usr/lib/libpython3.11.so.1.0"),
+        area(0, 8, rights="r-xp"),
+        area(0, 8, "[stack]"),
+        area(0, 8, rss=0.1),
+        area(4096, 2),
+    ],
+    ids=["of a file", "code", "the stack", "hardly used", "less than a large page"],
+)
+def test_other_areas_stay(lines: list[str]) -> None:
+    assert list(collapsible(lines, LARGE)) == []
+
+
+def test_small_areas_come_first_and_no_more_than_the_bound() -> None:
+    lines = [*area(0, 512), *area(1024 * MB, 8), *area(2048 * MB, 4)]
+    found = list(collapsible(lines, LARGE, most=20 * MB))
+    assert found == [(2048 * MB, 4 * MB), (1024 * MB, 8 * MB), (0, 8 * MB)]
+
+
+def test_the_kernel_gathers_what_is_in_memory() -> None:
+    kernel = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+    version = tuple(map(int, re.findall("[0-9]+", os.uname().release)[:2]))
+    if version < (6, 1) or not kernel.exists() or "[never]" in kernel.read_text():
+        pytest.skip("this kernel does not gather pages")
+    # 0: no advice any more; the area may have large pages again.
+    done = subprocess.run([sys.executable, "-c", FILLED], capture_output=True, text=True, timeout=60, check=False)
+    before, after = map(int, done.stdout.split())
+    assert before == 0
+    assert after >= 12 << 10, done.stderr
+
+
+class Reactor(Clock):
+    """Runs from the beginning."""
+
+    def callWhenRunning(self, function: object, *args: object) -> None:
+        function(*args)  # type: ignore[operator]
+
+
+def test_it_is_done_once_soon_after_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    gathered = Event()
+    monkeypatch.setattr(icefarm_large_pages, "gather", gathered.set)
+    reactor = Reactor()
+    gather_later(reactor)
+    reactor.advance(LATER - 0.1)
+    assert not gathered.is_set()
+    reactor.advance(0.1)
+    assert gathered.wait(10)
+    assert not reactor.getDelayedCalls()
