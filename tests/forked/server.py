@@ -25,6 +25,7 @@ from types import ModuleType
 from attrs import Factory, define, frozen
 
 from forked.becoming import Identity, of_interpreter
+from forked.ending import run_to_the_end
 
 #: What a fork does that is a farm: its arguments, and what the system shows as such.
 BeFarm = Callable[[list[str], Sequence[str]], None]
@@ -212,4 +213,4 @@ def run() -> None:
     import_all()
     gc.collect()
     gc.freeze()
-    be(*sys.argv[1:])
+    run_to_the_end(lambda: be(*sys.argv[1:]))

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from forked import router, server
+from forked.ending import run_to_the_end
 from forked.modules import module_command
 from forked.nursery import Request, fork_by_twisted, nursery_of_this, serve, show
 from forked.router import installed
@@ -145,5 +146,4 @@ def run() -> None:
     """Serve; the arguments are the descriptor of a socket and `nursery.PADDING`.  Forks go on here."""
     _import_all()
     request = serve(socket.socket(fileno=int(sys.argv[1])))
-    if request is not None:
-        _be(request)
+    run_to_the_end(lambda: request is not None and _be(request))

@@ -101,7 +101,11 @@ def test_a_fork_has_no_other_files_open_than_a_new_process(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     "text",
     ["import sys; sys.exit(7)", "import os; os._exit(3)", "import os; os.kill(os.getpid(), 15)", "1 / 0",
-     "raise KeyboardInterrupt", "import atexit; atexit.register(print, 'last'); raise SystemExit('so')"],
+     "raise KeyboardInterrupt", "import atexit; atexit.register(print, 'last'); raise SystemExit('so')",
+     # A variable, a thread, and a reader that are there to the end, or not.
+     "class Says:\n def __del__(self): print('gone')\n_says = Says()",
+     "import threading as t; t.Thread(target=lambda: (t.main_thread().join(), print('after it'))).start()",
+     "import os; ends = os.pipe(); os.close(ends[0]); os.dup2(ends[1], 1); print('to nobody')"],
 )  # fmt: skip
 def test_a_fork_ends_like_a_process(text: str) -> None:
     fork, process = both("-c", text)
