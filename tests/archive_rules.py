@@ -29,7 +29,8 @@ from icefarm.control.archive.interface import (
     SeriesQuery,
     Stored,
 )
-from icefarm.control.archive.rows import OwnedRow, parse_rows
+from icefarm.control.archive.parsing import parse_rows
+from icefarm.control.archive.rows import owned_by
 from icefarm.control.archive.runs.arrivals import Arrivals
 from icefarm.control.archive.runs.interface import Closed, Run, RunFilter
 from icefarm.control.archive.usage import UsageQuery
@@ -143,7 +144,7 @@ async def rows_of_the_farms_own_are_kept_without_a_reservation_and_everybody_may
     (a,) = await world.reserve("ada", "A")
     sent = [{**row(a, id, experiment=None, calibration="c1"), "reservation": "calibration"} for id in ("e1", "e2")]
     parsed = parse_rows(encoded(*sent), world.now(), 90)
-    rows = [OwnedRow(each, "icefarm", ("icefarm", "calibration")) for each in parsed.rows]
+    rows = owned_by(parsed.rows, "icefarm", ("icefarm", "calibration"))
     await world.archive.keep("w1", rows)
     await world.archive.keep("w1", rows)
     await world.archive.keep("w1", [])

@@ -6,7 +6,8 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
-from itertools import chain, repeat
+from itertools import repeat
+from types import MappingProxyType
 from typing import Any
 
 from attrs import Factory, define
@@ -26,6 +27,7 @@ __all__ = [
     "columns_of",
     "lines_of",
     "missing_in",
+    "written_lines",
 ]
 
 #: The form of manifests and lines; another one gets another number.
@@ -77,12 +79,17 @@ def lines_of(results: Columns) -> bytes:
 
     A line is one object of JSON in its canonical form.
     """
-    return _lines(results, indices_of(results["evaluation_id"]))
+    return "".join(written_lines(results, indices_of(results["evaluation_id"]))).encode()
 
 
-def _lines(results: Columns, indices: Sequence[int | None]) -> bytes:
-    # This is code of each evaluation.  So it works on columns: what a whole column has in common is written once, and
-    # all lines are put together at once.
+def written_lines(
+    results: Columns, indices: Sequence[int | None], written: Mapping[str, Sequence[str]] = MappingProxyType({})
+) -> list[str]:
+    """Return the lines of results, whose indices are known, one by one.
+
+    ``written`` has those values that the caller has in their canonical form already, by their names in a line.
+    """
+    # This is code of each evaluation.  So it works on columns: what a whole column has in common is written once.
     columns = {
         **results, "index": indices, "board_labels": _labels(results["board_labels"]),
         "started": results["started_at"], "ended": results["ended_at"],
@@ -90,15 +97,15 @@ def _lines(results: Columns, indices: Sequence[int | None]) -> bytes:
     parts: list[Iterable[str]] = []
     between = "{"
     for name in _NAMES:
-        values, written = columns[name], _WRITTEN.get(name, canonical_texts)
+        values, write = columns[name], _WRITTEN.get(name, canonical_texts)
         between += f'"{name}":'
         if name in _REPEATED and values.count(values[0]) == len(values):
-            between += next(iter(written(values[:1]))) + ","
+            between += next(iter(write(values[:1]))) + ","
         else:
-            parts += (repeat(between), written(values))
+            parts += (repeat(between), written[name] if name in written else write(values))
             between = ","
     parts.append(repeat(between.removesuffix(",") + "}\n"))
-    return "".join(chain.from_iterable(zip(*parts, strict=False))).encode()
+    return list(map("".join, zip(*parts, strict=False)))
 
 
 def _moments(times: Sequence[float | None]) -> Iterable[str]:
@@ -180,15 +187,24 @@ class Summary:
 
     def add(self, results: Columns) -> bytes:
         """Add results, and return their lines."""
-        ends, indices = results["ended_at"], indices_of(results["evaluation_id"])
+        indices = indices_of(results["evaluation_id"])
+        self.count(results)
+        return self.digest_lines(indices, results["sha256"], written_lines(results, indices))
+
+    def count(self, results: Columns) -> None:
+        """Count results, in any order; `digest_lines` has to take the lines of the same ones."""
+        ends = results["ended_at"]
         begins = [begin or end for begin, end in zip(results["started_at"], ends, strict=True)]
         self.first = min(begins) if self.first is None else min(self.first, *begins)
         self.last = max(ends) if self.last is None else max(self.last, *ends)
         self._count(results)
-        self._list(indices, results["sha256"])
-        lines = _lines(results, indices)
-        self._lines.update(lines)
-        return lines
+
+    def digest_lines(self, indices: Sequence[int | None], digests: Sequence[str | None], lines: Sequence[str]) -> bytes:
+        """Take the next lines, with their indices and circuits; returns them."""
+        self._list(indices, digests)
+        together = "".join(lines).encode()
+        self._lines.update(together)
+        return together
 
     def _count(self, results: Columns) -> None:
         counts = Counter(zip(*(results[name] for name in ("serial", "error", *_MAY_CHANGE)), strict=True))

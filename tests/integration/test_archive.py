@@ -17,9 +17,9 @@ from twisted.internet.task import Clock
 from waiting import until
 
 from icefarm.control.archive.interface import SeriesQuery, Stored
+from icefarm.control.archive.parsing import parse_rows
 from icefarm.control.archive.postgres import PostgresArchive
 from icefarm.control.archive.retention import Retention
-from icefarm.control.archive.rows import parse_rows
 from icefarm.control.archive.runs.postgres import _IN_ORDER_OF_THE_INDEX, _ROWS
 from icefarm.control.archive.series import EXACT, KEPT_STEP
 from icefarm.control.archive.sizes import size_lines, sizes

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from icefarm.contract import ARCHIVE_FIELDS
-from icefarm.control.archive import rows as module
+from icefarm.control.archive import parsing as module
 from icefarm.control.archive.copying.batch import COPIED, STEP, as_text, id_ranges, sums_of
-from icefarm.control.archive.rows import ArchiveRow, OwnedRow
+from icefarm.control.archive.rows import OWN, STAMPED, ArchiveRow, ArchiveRows, OwnedRows, Owner, Stamp
 from icefarm.runs.canonical import canonical_text, canonical_texts
 from icefarm.runs.numbers import evaluation_id
 
@@ -20,12 +20,24 @@ RUN, OTHER = "0a" * 16, "0b" * 16
 IDS = {("ada", "ga-7"): 4, ("ada", "ga-8"): 5}
 
 
-def owned(id: str = "e1", experiment: str = "ga-7", **fields: Any) -> OwnedRow:
+def owned(*rows: ArchiveRow) -> OwnedRows:
+    owners, stamps = {}, []
+    for each in rows:
+        stamp = Stamp(*(getattr(each, name) for name in STAMPED))
+        stamps.append(stamp)
+        owners[stamp] = Owner(stamp, "ada/laptop", ("ada", str(stamp.experiment)))
+    return OwnedRows(
+        ArchiveRows(stamps, {name: [getattr(each, name) for each in rows] for name in OWN}),
+        [owners[each] for each in stamps],
+    )
+
+
+def row(id: str = "e1", experiment: str = "ga-7", **fields: Any) -> ArchiveRow:
     usual = dict.fromkeys(ArchiveRow._fields) | {
         "evaluation_id": id, "reservation": "r1", "serial": "A", "kind": "counter", "options": "{}", "value": "7",
         "number": 7.0, "attempt": 1, "ended_at": 1000.5, "day": date(1970, 1, 1),
     }  # fmt: skip
-    return OwnedRow(ArchiveRow(**usual | fields), "ada/laptop", ("ada", experiment))  # type: ignore[arg-type]
+    return ArchiveRow(**usual | {"experiment": experiment} | fields)  # type: ignore[arg-type]
 
 
 def cells(text: str) -> list[dict[str, str]]:
@@ -33,7 +45,7 @@ def cells(text: str) -> list[dict[str, str]]:
 
 
 def test_a_row_has_its_cells_in_the_order_of_the_columns() -> None:
-    (found,) = cells(as_text("w1", [owned(window_us=5, temperature_c=31.5)], IDS))
+    (found,) = cells(as_text("w1", owned(row(window_us=5, temperature_c=31.5)), IDS))
     told = {
         "experiment": "4", "worker": "w1", "client": "ada/laptop", "evaluation_id": "e1", "reservation": "r1",
         "serial": "A", "kind": "counter", "options": "{}", "value": "7", "number": "7.0", "window_us": "5",
@@ -44,7 +56,7 @@ def test_a_row_has_its_cells_in_the_order_of_the_columns() -> None:
 
 @given(st.lists(st.one_of(st.none(), st.text(st.sampled_from("ab\\\t\n\r\x01é"), max_size=4)), min_size=1, max_size=5))
 def test_texts_are_read_as_they_are_whatever_stands_beside_them(circuits: list[str | None]) -> None:
-    text = as_text("w1", [owned(circuit=circuit) for circuit in circuits], IDS)
+    text = as_text("w1", owned(*(row(circuit=circuit) for circuit in circuits)), IDS)
     place = COPIED.index("circuit")
     assert [_read(line.split("\t")[place]) for line in text.removesuffix("\n").split("\n")] == circuits
 
@@ -94,15 +106,15 @@ def test_the_ids_of_a_run_are_one_range_and_others_are_ranges_of_their_own() -> 
 
 def test_rows_are_summed_up_by_experiment_step_and_board() -> None:
     rows = [
-        owned(number=1.0, ended_at=STEP + 1.0),
-        owned(number=5.0, ended_at=STEP + 2.0),
-        owned(number=None, value="[]", ended_at=STEP + 3.0),
-        owned(number=None, value=None, error="timed_out", ended_at=STEP + 4.0),
-        owned(number=2.0, ended_at=STEP + 5.0, experiment="ga-8"),
-        owned(number=2.0, ended_at=STEP + 6.0, serial="B"),
-        owned(number=2.0, ended_at=2.0 * STEP),
+        row(number=1.0, ended_at=STEP + 1.0),
+        row(number=5.0, ended_at=STEP + 2.0),
+        row(number=None, value="[]", ended_at=STEP + 3.0),
+        row(number=None, value=None, error="timed_out", ended_at=STEP + 4.0),
+        row(number=2.0, ended_at=STEP + 5.0, experiment="ga-8"),
+        row(number=2.0, ended_at=STEP + 6.0, serial="B"),
+        row(number=2.0, ended_at=2.0 * STEP),
     ]
-    first, *others = sums_of(rows, IDS)
+    first, *others = sums_of(owned(*rows), IDS)
     assert (first.experiment, first.serial, first.step, first.first, first.last) == (4, "A", 1, STEP + 1.0, STEP + 4.0)
     assert (first.done, first.failed, first.numbers, first.sum, first.least, first.most) == (3, 1, 2, 6.0, 1.0, 5.0)
     assert [(each.experiment, each.serial, each.step, each.done) for each in others] == [

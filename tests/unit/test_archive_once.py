@@ -19,7 +19,7 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
 from icefarm.contract import ReservationRecord
-from icefarm.control.archive.rows import parse_rows
+from icefarm.control.archive.parsing import parse_rows
 from icefarm.errors import DeviceFailed, IcefarmError
 from icefarm.testing.memory.archive import MemoryArchive
 from icefarm.testing.memory.store import MemoryStore

@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 
 from icefarm.concurrency.deferreds import shielded
 from icefarm.contract import DeviceRecord
-from icefarm.control.archive.rows import parse_rows
+from icefarm.control.archive.parsing import parse_rows
 from icefarm.errors import InvalidArgument, NotAuthorized, Unavailable, UnknownDevice, UnknownWorker
 from icefarm.testing.memory.control_harness import MemoryControl
 

@@ -18,7 +18,7 @@ from icefarm.bitstream import compress, made_up_bitstream
 from icefarm.bus import Caller
 from icefarm.contract import Role, RunReport, WorkerHello, to_wire
 from icefarm.control.archive.activity import Activity
-from icefarm.control.archive.rows import parse_rows
+from icefarm.control.archive.parsing import parse_rows
 from icefarm.control.archive.runs import closer
 from icefarm.control.archive.runs.closer import RunCloser
 from icefarm.control.archive.runs.closing import LATEST, LOST, SELDOM, SETTLED, SOON, RunStanding, may_close, next_look

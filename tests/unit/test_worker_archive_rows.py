@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from icefarm.contract import ARCHIVE_FIELDS
-from icefarm.control.archive.rows import parse_rows
+from icefarm.control.archive.parsing import parse_rows
 from icefarm.errors import DeviceFailed, InvalidArgument
 from icefarm.worker.archive import rows
 from icefarm.worker.archive.rows import MAX_ROW, Note, failure_row, measurement_row, note_from_wire

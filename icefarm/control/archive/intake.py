@@ -8,7 +8,7 @@ from twisted.logger import Logger
 from icefarm.concurrency.clock import Clock
 from icefarm.concurrency.rate_limit import RateLimit
 from icefarm.control.archive.interface import Archive
-from icefarm.control.archive.rows import parse_rows
+from icefarm.control.archive.parsing import parse_rows
 from icefarm.control.archive.runs.arrivals import Arrivals
 from icefarm.control.telemetry.events import MeasurementsArchived
 from icefarm.control.telemetry.publisher import Publisher

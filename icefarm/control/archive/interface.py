@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from attrs import Factory, frozen
 
 from icefarm.contract import ExperimentBoard, ExperimentFigures, ExperimentPart, FailureRecord
-from icefarm.control.archive.rows import ArchiveRow, OwnedRow
+from icefarm.control.archive.rows import NO_ROWS, ArchiveRows, OwnedRows
 from icefarm.control.archive.runs.interface import RunStore
 from icefarm.control.archive.usage import HeldTime, Measured, UsageQuery
 
@@ -71,7 +71,7 @@ class Stored:
     #: Rows of reservations that are not the worker's.
     foreign: int = 0
     #: The rows that are not foreign, new or known: the newest of each evaluation.
-    rows: Sequence[OwnedRow] = ()
+    rows: OwnedRows = NO_ROWS
 
 
 @frozen
@@ -203,10 +203,10 @@ class Archive(Protocol):
     def runs(self) -> RunStore:
         """The runs over them."""
 
-    async def store(self, worker: str, rows: Sequence[ArchiveRow]) -> Stored:
+    async def store(self, worker: str, rows: ArchiveRows) -> Stored:
         """Store the rows of a worker, all of them or none; those that are there already are left alone."""
 
-    async def keep(self, worker: str, rows: Sequence[OwnedRow]) -> None:
+    async def keep(self, worker: str, rows: OwnedRows) -> None:
         """Store rows of the farm's own, which no client's reservation is behind; their experiments are shared."""
 
     async def experiments(self, query: ExperimentFilter) -> list[StoredExperiment]:

@@ -32,7 +32,7 @@ from icefarm.control.archive.interface import (
     Stored,
     StoredExperiment,
 )
-from icefarm.control.archive.rows import ArchiveRow, OwnedRow, owned
+from icefarm.control.archive.rows import ArchiveRows, OwnedRows, owned
 from icefarm.control.archive.runs.postgres import PostgresRuns
 from icefarm.control.archive.series import series
 from icefarm.control.archive.usage import HeldTime, Measured, UsageQuery
@@ -249,28 +249,28 @@ class PostgresArchive(Statements, Archive):
 
     # ---------------------------------------------------------------------------------------------------- writing
 
-    async def store(self, worker: str, rows: Sequence[ArchiveRow]) -> Stored:
+    async def store(self, worker: str, rows: ArchiveRows) -> Stored:
         return await self._writer.run(partial(self._store, worker, rows), STORE_LIMIT)
 
-    def _store(self, worker: str, rows: Sequence[ArchiveRow], cursor: Any) -> Stored:
-        own = owned(rows, self._served.of(worker, {row.reservation for row in rows}, cursor))
+    def _store(self, worker: str, rows: ArchiveRows, cursor: Any) -> Stored:
+        reservations = {stamp.reservation for stamp in set(rows.stamps)}
+        own = owned(rows, self._served.of(worker, reservations, cursor))
         if not own:
             return Stored(foreign=len(rows))
         new = self._copy(worker, own, cursor)
-        served = {each.row.reservation for each in own}
-        foreign = sum(row.reservation not in served for row in rows)
+        foreign = own.missing_of(rows)
         return Stored(new, len(rows) - foreign - sum(new.values()), foreign, own)
 
-    async def keep(self, worker: str, rows: Sequence[OwnedRow]) -> None:
+    async def keep(self, worker: str, rows: OwnedRows) -> None:
         if rows:
             await self._writer.run(partial(self._copy, worker, rows), STORE_LIMIT)
-            for key in {each.key for each in rows}:
+            for key in rows.keys:
                 await self.announce(key, None, True)
 
-    def _copy(self, worker: str, own: Sequence[OwnedRow], cursor: Any) -> dict[ExperimentKey, int]:
+    def _copy(self, worker: str, own: OwnedRows, cursor: Any) -> dict[ExperimentKey, int]:
         """Store rows whose owners are known; returns how many are new, by experiment."""
-        ids = _experiment_ids(cursor, {each.key for each in own})
-        self._make_partitions(cursor, {each.row.day for each in own})
+        ids = _experiment_ids(cursor, own.keys)
+        self._make_partitions(cursor, set(own.column("day")))
         new = store_rows(cursor, worker, own, ids)
         keys = {id: key for key, id in ids.items()}
         return {keys[id]: count for id, count in new.items()}

@@ -36,7 +36,7 @@ from icefarm.control.archive.interface import (
     Stored,
     StoredExperiment,
 )
-from icefarm.control.archive.rows import ArchiveRow, OwnedRow, owned
+from icefarm.control.archive.rows import ArchiveRow, ArchiveRows, OwnedRow, OwnedRows, owned
 from icefarm.control.archive.usage import HeldTime, Measured, UsageQuery
 from icefarm.testing.memory.runs import MemoryRuns
 from icefarm.testing.memory.store import MemoryStore
@@ -84,22 +84,21 @@ class MemoryArchive(Archive):
     def _make_runs(self) -> MemoryRuns:
         return MemoryRuns(self)
 
-    async def store(self, worker: str, rows: Sequence[ArchiveRow]) -> Stored:
+    async def store(self, worker: str, rows: ArchiveRows) -> Stored:
         served = {}
         for id in {row.reservation for row in rows}:
             record = await self.store_.reservation(id)
             if record is not None and worker in (record.worker, *self.store_.past_workers.get(id, ())):
                 served[id] = (record.serial, record.client)
         own = owned(rows, served)
-        taken = {each.row.reservation for each in own}
-        foreign = sum(row.reservation not in taken for row in rows)
+        foreign = own.missing_of(rows)
         new: Counter[ExperimentKey] = Counter()
-        for each in sorted(own, key=lambda each: each.row.ended_at):
+        for each in own.in_order():
             if self._keep(worker, each):
                 new[each.key] += 1
         return Stored(dict(new), len(rows) - foreign - sum(new.values()), foreign, own)
 
-    async def keep(self, worker: str, rows: Sequence[OwnedRow]) -> None:
+    async def keep(self, worker: str, rows: OwnedRows) -> None:
         for each in rows:
             self._keep(worker, each)
             await self.announce(each.key, None, True)

@@ -5,46 +5,45 @@ This is code of each evaluation.  So it works on columns: what holds for a whole
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
 from itertools import repeat
-from operator import attrgetter
 from typing import Any
 
-from attrs import define
+from attrs import define, evolve
 
 from icefarm.control.archive.interface import ExperimentKey
-from icefarm.control.archive.rows import ArchiveRow, OwnedRow, each_once
-from icefarm.runs.canonical import moment, moments
+from icefarm.control.archive.rows import OWN, STAMPED, OwnedRows, Owner, each_once
+from icefarm.runs.canonical import moment
 
 __all__ = ["COPIED", "STEP", "StepSums", "as_arrays", "as_text", "id_ranges", "sums_of"]
 
 #: Seconds of the steps that sums are kept of.
 STEP = 16
-#: The columns of the text, in its order: what the reservation says, then the row's own.
-COPIED = ("experiment", "worker", "client", *(name for name in ArchiveRow._fields if name != "experiment"))
+#: The columns of the text, in its order: what the reservation says, what the stamp has, then the row's own.
+_STAMPED = tuple(name for name in STAMPED if name != "experiment")
+COPIED = ("experiment", "worker", "client", *_STAMPED, *OWN)
 #: What the text form of COPY has another sign for.
 _ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
 _NULL = "\\N"
 _HEXADECIMAL = b"0123456789abcdef"
 #: Characters of a run's number, and of the ids of its evaluations.
 _RUN, _ID = 32, 44
-_row_of = attrgetter("row")
 
 
-def as_text(worker: str, rows: Sequence[OwnedRow], ids: Mapping[ExperimentKey, int]) -> str:
+def as_text(worker: str, rows: OwnedRows, ids: Mapping[ExperimentKey, int]) -> str:
     """Return rows in the text form of COPY, with the columns `COPIED`; ``ids`` are those of their experiments."""
-    owners = [(each.key, each.client) for each in rows]
-    begins = {
-        (key, client): "\t".join((str(ids[key]), _copied(worker), _copied(client))) for key, client in set(owners)
-    }
-    columns = dict(zip(ArchiveRow._fields, zip(*map(_row_of, rows), strict=True), strict=True))
-    texts: list[Iterable[str]] = [[begins[owner] for owner in owners]]
-    for name in COPIED[3:]:
-        values = columns[name]
-        texts.append(_column(moments(values) if name.endswith("ed_at") else values))
+    begins = {owner: _begin(worker, owner, ids[owner.key]) for owner in set(rows.owners)}
+    texts: list[Iterable[str]] = [[begins[owner] for owner in rows.owners]]
+    times = {"started_at": rows.started, "ended_at": rows.ended}
+    texts += (_column(times.get(name) or rows.column(name)) for name in OWN)
     lines = map("\t".join, zip(*texts, strict=False))
     return "\n".join(lines) + "\n"
+
+
+def _begin(worker: str, owner: Owner, id: int) -> str:
+    stamped = map(_copied, (getattr(owner.stamp, name) for name in _STAMPED))
+    return "\t".join((str(id), _copied(worker), _copied(owner.client), *stamped))
 
 
 def _column(values: Sequence[Any]) -> Iterable[str]:
@@ -106,33 +105,43 @@ class StepSums:
     least: float | None = None
     most: float | None = None
 
-    def add(self, row: ArchiveRow) -> None:
-        """Add a row; it ended after those that were added before."""
-        self.last = row.ended_at
-        if row.error is not None:
-            self.failed += 1
-        else:
-            self.done += 1
-        number = row.number
-        if number is None:
-            return
-        self.numbers += 1
-        self.sum = number if self.sum is None else self.sum + number
-        self.least = number if self.least is None or number < self.least else self.least
-        self.most = number if self.most is None or number > self.most else self.most
+    def with_(self, other: StepSums) -> StepSums:
+        """Return the sums of both: one board had two reservations, or its firmware changed."""
+        return evolve(
+            self,
+            first=min(self.first, other.first),
+            last=max(self.last, other.last),
+            done=self.done + other.done,
+            failed=self.failed + other.failed,
+            numbers=self.numbers + other.numbers,
+            sum=_of_both(sum, self.sum, other.sum),
+            least=_of_both(min, self.least, other.least),
+            most=_of_both(max, self.most, other.most),
+        )
 
 
-def sums_of(rows: Sequence[OwnedRow], ids: Mapping[ExperimentKey, int]) -> list[StepSums]:
+def _of_both(function: Callable[[Sequence[float]], float], one: float | None, other: float | None) -> float | None:
+    numbers = [each for each in (one, other) if each is not None]
+    return function(numbers) if numbers else None
+
+
+def sums_of(rows: OwnedRows, ids: Mapping[ExperimentKey, int]) -> list[StepSums]:
     """Sum up rows, which are in the order of their ends, by experiment, day, step and board."""
+    ends, days, errors, numbers = map(rows.column, ("ended_at", "day", "error", "number"))
+    steps = [int(end // STEP) for end in ends]
+    groups: dict[tuple[Owner, date, int], list[int]] = {}
+    for place, group in enumerate(zip(rows.owners, days, steps, strict=True)):
+        groups.setdefault(group, []).append(place)
     sums: dict[tuple[ExperimentKey, date, int, str], StepSums] = {}
-    for each in rows:
-        row = each.row
-        step = int(row.ended_at // STEP)
-        place = each.key, row.day, step, row.serial
-        found = sums.get(place)
-        if found is None:
-            found = sums[place] = StepSums(ids[each.key], row.day, step, row.serial, row.ended_at, row.ended_at)
-        found.add(row)
+    for (owner, day, step), places in groups.items():
+        failed = sum(errors[place] is not None for place in places)
+        some = [numbers[place] for place in places if numbers[place] is not None]
+        found = StepSums(
+            ids[owner.key], day, step, owner.stamp.serial, ends[places[0]], ends[places[-1]], len(places) - failed,
+            failed, len(some), sum(some) if some else None, min(some, default=None), max(some, default=None),
+        )  # fmt: skip
+        where = owner.key, day, step, owner.stamp.serial
+        sums[where] = sums[where].with_(found) if where in sums else found
     return list(sums.values())
 
 

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import io
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
@@ -29,7 +29,7 @@ from psycopg2.extensions import encodings
 
 from icefarm.control.archive.copying.batch import COPIED, STEP, as_arrays, as_text, id_ranges, sums_of
 from icefarm.control.archive.interface import ExperimentKey
-from icefarm.control.archive.rows import OwnedRow
+from icefarm.control.archive.rows import OwnedRows
 
 __all__ = ["COLUMNS", "PREPARE", "partition_of", "store_rows"]
 
@@ -167,13 +167,14 @@ def partition_of(day: date) -> str:
     return f"measurement_{day:%Y%m%d}"
 
 
-def store_rows(cursor: Any, worker: str, rows: Sequence[OwnedRow], ids: Mapping[ExperimentKey, int]) -> dict[int, int]:
+def store_rows(cursor: Any, worker: str, rows: OwnedRows, ids: Mapping[ExperimentKey, int]) -> dict[int, int]:
     """Store rows, none twice, in experiments of these ids; returns how many are new, by experiment's id."""
-    ordered = sorted(rows, key=_ended_at)
+    ordered = rows.in_order()
     text = as_text(worker, ordered, ids)
-    if max(each.row.attempt for each in ordered) == 1 and _is_copied(cursor, ordered, text):
+    with_retries = max(ordered.column("attempt")) > 1
+    if not with_retries and _is_copied(cursor, ordered, text):
         return _counted(cursor, ordered, ids)
-    return _decided(cursor, text, any(each.row.attempt > 1 for each in ordered))
+    return _decided(cursor, text, with_retries)
 
 
 def _copy(cursor: Any, table: str, text: str) -> None:
@@ -182,17 +183,13 @@ def _copy(cursor: Any, table: str, text: str) -> None:
     cursor.copy_expert(_COPY.format(table=table), io.BytesIO(data))
 
 
-def _ended_at(each: OwnedRow) -> float:
-    return each.row.ended_at
-
-
-def _is_copied(cursor: Any, rows: Sequence[OwnedRow], text: str) -> bool:
+def _is_copied(cursor: Any, rows: OwnedRows, text: str) -> bool:
     """Copy first attempts into the table; returns whether it had none of them."""
-    firsts, lasts = id_ranges([each.row.evaluation_id for each in rows])
+    firsts, lasts = id_ranges(rows.column("evaluation_id"))
     cursor.execute(_BEGIN, {"firsts": firsts, "lasts": lasts})
     if cursor.fetchone()[0]:
         return False
-    days = {each.row.day for each in rows}
+    days = set(rows.column("day"))
     # Finding the partition of each row takes longer.
     table = partition_of(days.pop()) if len(days) == 1 else "measurement"
     try:
@@ -203,7 +200,7 @@ def _is_copied(cursor: Any, rows: Sequence[OwnedRow], text: str) -> bool:
     return True
 
 
-def _counted(cursor: Any, rows: Sequence[OwnedRow], ids: Mapping[ExperimentKey, int]) -> dict[int, int]:
+def _counted(cursor: Any, rows: OwnedRows, ids: Mapping[ExperimentKey, int]) -> dict[int, int]:
     """Count rows that were copied."""
     sums = sums_of(rows, ids)
     cursor.execute(_COUNT, as_arrays(sums))

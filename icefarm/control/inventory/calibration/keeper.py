@@ -20,7 +20,8 @@ from icefarm.concurrency.deferreds import Repeated, Tasks
 from icefarm.concurrency.in_order import InOrder
 from icefarm.contract import ARCHIVE_FIELDS, FARM_ACCOUNT, BoardCalibration, DeviceRecord
 from icefarm.control.archive.interface import Archive
-from icefarm.control.archive.rows import OwnedRow, parse_rows
+from icefarm.control.archive.parsing import parse_rows
+from icefarm.control.archive.rows import owned_by
 from icefarm.control.inventory.calibration.interface import KeptReading, LastMeasured
 from icefarm.control.inventory.calibration.judging import Judge, in_time, readings_of
 from icefarm.control.inventory.calibration.references import WINDOW, circuits_for
@@ -228,5 +229,5 @@ class CalibrationKeeper:
             for each in measurements
         ]
         parsed = parse_rows("\n".join(lines).encode(), self.clock.seconds(), WINDOW_DAYS)
-        rows = [OwnedRow(row, FARM_ACCOUNT, (FARM_ACCOUNT, EXPERIMENT)) for row in parsed.rows]
+        rows = owned_by(parsed.rows, FARM_ACCOUNT, (FARM_ACCOUNT, EXPERIMENT))
         await self.archive.keep(board.worker, rows)
