@@ -30,9 +30,10 @@ nox.options.envdir = "build/nox"
 
 def _run(session: nox.Session, what: str) -> None:
     """Install what a lock file has, and run suites of the Makefile: unit and integration unless others are named."""
-    place = session.virtualenv.location
+    # Within the tree: make would split a path with a space.
+    place = Path(session.virtualenv.location).resolve().relative_to(ROOT)
     python = f"{place}/bin/python"
-    session.run_install("python", "build_backend/install.py", place, what)
+    session.run_install("python", "build_backend/install.py", str(place), what)
     for suite in session.posargs or ("unit", "integration"):
         session.run("make", suite, f"VENV={place}", f"PYTHON={python}", external=True)
 
