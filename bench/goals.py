@@ -45,6 +45,19 @@ def _of_forms() -> Iterator[Goal]:
             yield Goal(name, "", None, None, "", more_is_better=True)
 
 
+def _of_many_boards() -> Iterator[Goal]:
+    """Yield the goals of farms with many boards that take no time, unless they say so."""
+    never = "never (production)"
+    yield Goal("reserve all, 1000 boards", "s", 2, None, never)
+    yield Goal("all are free again, 1000 boards", "s", 3, None, never)
+    yield Goal("available(), p50, 1000 boards", "ms", 2, None, never)
+    yield Goal("part of real boards' rate, one client, 1000 boards", "", 0.95, None, never, more_is_better=True)
+    yield Goal("CPU per evaluation, 1000 boards, real speed", "ms", 1.0, None, never)
+    for boards, goal in ((1000, 5), (2000, 8)):
+        yield Goal(f"router killed, until each board has evaluated, {boards} boards", "s", goal, None, never)
+    yield Goal("idle control, 4000 boards", "% of a core", 5, None, never)
+
+
 GOALS = {
     goal.name: goal
     for goal in (
@@ -77,6 +90,7 @@ GOALS = {
         ),
         Goal("CPU per evaluation but the boards', 64 boards", "ms", 1.5, 6.2, "6.2 to 7.6 (debug), 11.7 (production)"),
         *_of_forms(),
+        *_of_many_boards(),
         Goal("one evaluation, submit to result, p50", "ms", 2, 32, "32 (debug), 100 (production)"),
         Goal("reserve to ready, 1 board", "s", 0.1, 2.05, "2.05 (debug)"),
         Goal("reserve to ready, 64 boards", "s", 1, 2.6, "2.6 (debug), 128.9 (production)"),

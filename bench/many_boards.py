@@ -1,6 +1,7 @@
 """What many boards cost control, PostgreSQL and routers: reserving, returning, evaluating, a lost router, and nothing.
 
-The boards are those of `bench.shelf`: they take no time, so what is measured is the software's part.
+The boards are those of `bench.shelf`: they take no time, so what is measured is the software's part.  In the end they
+take as long as real ones, to see whether one client keeps them all busy.
 """
 
 from __future__ import annotations
@@ -35,8 +36,11 @@ __all__ = ["ManyFigures", "Shape", "Step", "many_lines", "measure_many", "ratio_
 LIMIT, LOOK = 180.0, 0.02
 #: Times that all boards are reserved and returned; questions for the free boards; clients that end at once.
 ROUNDS, QUESTIONS, CLIENTS = 3, 200, 5
-#: Seconds of evaluations on all boards.
-EVALUATING = 10.0
+#: What an evaluation on a real board takes: a window of 1 s, and 34.8 ms in which its FPGA loads the configuration
+#: (docs/performance.md).
+REAL_SECONDS = 1.0348
+#: Seconds of evaluations on all boards; on those that take as long as real ones, a whole number of evaluations each.
+EVALUATING, REAL = 10.0, 20 * REAL_SECONDS
 
 
 @frozen
@@ -78,12 +82,29 @@ class ManyFigures:
     errors: list[str] = Factory(list)
     #: Evaluations on all boards.
     evaluating: Stretch | None = None
+    #: The same on boards that take as long as real ones.
+    real: Stretch | None = None
     #: Seconds from the end of a router until control answered, and until every board could be called.
     router: float = 0.0
     whole: float = 0.0
     #: Percent of a core while nothing happens, by party.
     idle: Mapping[Party, float] = Factory(dict)
     routers: int = 1
+
+    def beside_goals(self) -> dict[str, float]:
+        """Return what there are goals for, by name (`bench.goals`)."""
+        boards = f"{self.boards} boards"
+        found = {
+            f"reserve all, {boards}": _middle(self.reserve),
+            f"all are free again, {boards}": _middle(self.back),
+            f"available(), p50, {boards}": median(self.available),
+            f"router killed, until each board has evaluated, {boards}": self.whole,
+            f"idle control, {boards}": self.idle.get("control", 0.0),
+        }
+        if self.real is not None:
+            found[f"part of real boards' rate, one client, {boards}"] = self.real.rate * REAL_SECONDS / self.boards
+            found[f"CPU per evaluation, {boards}, real speed"] = sum(self.real.cpu_ms.values())
+        return found
 
 
 def measure_many(shape: Shape, circuits: Sequence[Path], idle: float, say: Callable[[str], None]) -> ManyFigures:
@@ -105,11 +126,13 @@ def measure_many(shape: Shape, circuits: Sequence[Path], idle: float, say: Calla
             _wait_for(farm, boards)
             say("ended together")
             figures.idle = clock.idle(idle)
+            # There are no processes of boards.
+            look = partial(accounts_of, {**members, "boards": []})
             with farm.reserve(boards) as reserved:
-                paths = cycle(map(str, circuits))
-                # There are no processes of boards.
-                look = partial(accounts_of, {**members, "boards": []})
-                figures.evaluating = run_stretch(reserved, paths, EVALUATING, look, process.url)
+                figures.evaluating = run_stretch(reserved, cycle(map(str, circuits)), EVALUATING, look, process.url)
+                os.kill(pid, signal.SIGUSR1)
+                figures.real = run_stretch(reserved, cycle(map(str, circuits)), REAL, look, process.url)
+                os.kill(pid, signal.SIGUSR2)
             _wait_for(farm, boards)
             say("evaluated")
             _lose_router(process, farm, boards, circuits[0], figures)
@@ -137,7 +160,7 @@ def _router(number: int) -> Party:
 @contextmanager
 def shelf(urls: Sequence[str], boards: int, workers: int) -> Iterator[int]:
     """Run the workers, at these routers in turn; gives their process."""
-    command = [sys.executable, "-m", "bench.shelf", ",".join(urls), str(boards), str(workers)]
+    command = [sys.executable, "-m", "bench.shelf", ",".join(urls), str(boards), str(workers), str(REAL_SECONDS)]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
         try:
             yield process.pid
@@ -249,18 +272,19 @@ def many_lines(figures: ManyFigures) -> list[str]:
         *(_step_lines("all free again", figures.back)),
         f"  available() p50, p99   {median(answers):7.1f} ms {answers[len(answers) * 99 // 100]:7.1f} ms",
         f"  {CLIENTS} end at once, answered {max(figures.together, default=0.0):6.2f} s",
-        *_evaluating_lines(figures.evaluating),
+        *_evaluating_lines("evaluations", figures.evaluating),
+        *_evaluating_lines(f"the same, {REAL_SECONDS} s each", figures.real),
         f"  a router killed: control answers {figures.router:.2f} s, every board has evaluated {figures.whole:.2f} s",
         f"  idle, % of a core      {_by_party(figures.idle, 1)}",
     ]
     return lines + [f"  ERROR {error}" for error in figures.errors]
 
 
-def _evaluating_lines(stretch: Stretch | None) -> list[str]:
+def _evaluating_lines(name: str, stretch: Stretch | None) -> list[str]:
     if stretch is None:
         return []
     return [
-        f"  evaluations            {stretch.rate:7.0f}/s ({stretch.others:.1f} cores busy with other work)",
+        f"  {name:22} {stretch.rate:7.0f}/s ({stretch.others:.1f} cores busy with other work)",
         f"  {'':22} ms of CPU an evaluation: {_by_party(stretch.cpu_ms, 3)}",
     ]
 

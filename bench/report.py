@@ -62,6 +62,8 @@ class Figures:
             found[f"known small circuits simulated a second, {figures_of.boards} boards"] = figures_of.known_rate
         for cost in self.rows:
             found["CPU per evaluation of the archive"] = cost.cost
+        for farm in self.many:
+            found.update(farm.beside_goals())
         return compare(found)
 
     def as_json(self) -> dict[str, Any]:

@@ -1,14 +1,16 @@
-"""Many boards in one process: workers of this icefarm whose boards answer at once, from memory.
+"""Many boards in one process: workers of this icefarm whose boards answer from memory.
 
-``python -m bench.shelf URL,... BOARDS WORKERS`` runs until it is ended; the workers are at these routers in turn.
+``python -m bench.shelf URL,... BOARDS WORKERS SECONDS`` runs until it is ended; the workers are at these routers in
+turn.  The boards answer at once; from SIGUSR1 to SIGUSR2, each evaluation takes so many seconds.
 Everything but the boards is real: each worker has its own session, its boards' lives, its reports.  So thousands of
 boards fit beside a farm on two cores.
 """
 
 from __future__ import annotations
 
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from attrs import Factory, define
@@ -72,6 +74,11 @@ class Shelf:
             self.hardware.by_path |= {board.tty_path: board, board.drive_path: board}
             board.plug()
 
+    def take(self, seconds: float) -> None:
+        """From now on, each evaluation takes so long."""
+        for board in self.hardware.boards:
+            board.takes = seconds
+
     async def stop(self) -> None:
         """There is nothing to stop."""
 
@@ -87,24 +94,32 @@ class _Process:
         """Nobody lets these leave."""
 
 
-def _worker(url: str, number: int, amount: int) -> Worker:
-    name = f"shelf-{number}"
-    hardware = ShelfHardware()
+def _worker(url: str, shelf: Shelf) -> Worker:
+    name = f"shelf-{shelf.worker}"
     kinds = load_kinds(BUILTIN, Logger(namespace="bench"))
 
     def make_link(joined: Any, refused: Any) -> Link:
         return Link(reactor, url, Credentials(name, Role.WORKER, name, ""), joined, refused)
 
     identity = WorkerIdentity(name, name, "bench", __version__)
-    return Worker(identity, reactor, hardware, kinds, [Shelf(hardware, number, amount)], make_link, _Process())
+    return Worker(identity, reactor, shelf.hardware, kinds, [shelf], make_link, _Process())
+
+
+def _take(shelves: Sequence[Shelf], seconds: float) -> None:
+    for shelf in shelves:
+        shelf.take(seconds)
 
 
 def main() -> None:
     """Run the workers."""
     urls, boards, workers = sys.argv[1].split(","), int(sys.argv[2]), int(sys.argv[3])
-    for number in range(workers):
-        amount = boards // workers + (number < boards % workers)
-        reactor.callWhenRunning(_worker(urls[number % len(urls)], number, amount).startService)
+    shelves = [
+        Shelf(ShelfHardware(), number, boards // workers + (number < boards % workers)) for number in range(workers)
+    ]
+    for shelf in shelves:
+        reactor.callWhenRunning(_worker(urls[shelf.worker % len(urls)], shelf).startService)
+    for number, takes in ((signal.SIGUSR1, float(sys.argv[4])), (signal.SIGUSR2, 0.0)):
+        signal.signal(number, lambda *_, takes=takes: reactor.callFromThread(_take, shelves, takes))
     reactor.run()
 
 

@@ -150,11 +150,25 @@ def test_a_figure_without_anything_to_compare_it_with_has_no_factor() -> None:
     assert found.ratio is None
 
 
+def many(boards: int) -> ManyFigures:
+    steps, taken = [Step(2.0, {}, 0.0)], stretch(900)
+    return ManyFigures(boards, 10, 0.0, 0.0, steps, steps, steps, [1.0], real=taken, idle={"control": 2.0})
+
+
+def test_boards_that_take_their_time_are_compared_with_what_they_could_do() -> None:
+    found = {each.goal.name: each for each in Figures({}, many=[many(1000)]).compared()}
+    # A thousand boards do 966 evaluations of 1.0348 s a second.
+    assert found["part of real boards' rate, one client, 1000 boards"].measured == pytest.approx(0.931, abs=0.001)
+    assert found["part of real boards' rate, one client, 1000 boards"].met is False
+    assert found["reserve all, 1000 boards"].met is True
+
+
 def test_all_that_is_measured_of_the_standard_farms_has_its_place_in_the_table() -> None:
     whole = Figures({}, instant=[figures(boards, 1000) for boards in (1, 4, 64, 200)])
     whole.simulated = [SimulatedFigures(64, [stretch(600)], [stretch(700)])]
     whole.rows = [ArchiveFigures("rows", [Turn(100, {"control": 0.1})], [Turn(100, {})])]
     whole.real = [RealFigures(16, window, 100, 35.0, 36.0, 34.5, 0.9, 120.0) for window in (0.1, 1.0)]
+    whole.many = [many(boards) for boards in (1000, 2000, 4000)]
     placed = {each.goal.name for each in whole.compared()}
     for mix in (Mix.SPARSE, Mix.DENSE, Mix.RELATED):
         placed |= {each.goal.name for each in Figures({}, mix, [figures(64, 1000)]).compared()}

@@ -119,8 +119,9 @@ class MemoryBoard:
     evaluating: list[Frame] = Factory(list)
     #: Bitstreams that it holds, the latest last: of each EVALUATE that waits, runs, or was answered with RESULT.
     held: list[Frame] = Factory(list)
-    #: Ends the first of them.
+    #: Ends the first of them, which is due then.
     timer: Any = None
+    due: float = 0.0
     sequence: int = 0
     flashed: int = 0
     port: _Port | None = None
@@ -240,17 +241,21 @@ class MemoryBoard:
         if len(self.evaluating) == 1:
             self._begin()
 
-    def _begin(self) -> None:
-        """Carry out the first evaluation, if there is one."""
+    def _begin(self, begun: float | None = None) -> None:
+        """Carry out the first evaluation, if there is one, from a time on or from now."""
         if self.timer is not None and self.timer.active():
             self.timer.cancel()
         if self.evaluating and not self.patient:
-            self.timer = self.clock.callLater(self.takes, self._done, self.port)
+            now = self.clock.seconds()
+            self.due = (now if begun is None else begun) + self.takes
+            self.timer = self.clock.callLater(max(0.0, self.due - now), self._done, self.port)
 
     def _done(self, port: _Port | None) -> None:
         if port is self.port:
+            # A board that has the next evaluation begins it at once, however late this process is.
+            due = self.due
             self.finish()
-            self._begin()
+            self._begin(due)
         else:
             self.drop()
 
