@@ -9,12 +9,15 @@ from typing import Any, Protocol
 
 from autobahn.twisted.rawsocket import WampRawSocketClientFactory, WampRawSocketClientProtocol
 from autobahn.twisted.websocket import WampWebSocketClientFactory, WampWebSocketClientProtocol
+from autobahn.wamp import message
 from autobahn.wamp.serializer import CBORSerializer
 from twisted.internet.endpoints import HostnameEndpoint, UNIXClientEndpoint
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 
+from icefarm.concurrency.prompt.icefarm_lean_messages import lighten
 from icefarm.concurrency.prompt.icefarm_prompt import send_string, without_delay
+from icefarm.concurrency.prompt.icefarm_rawsocket import data_received, receives, sends
 from icefarm.wamp.tls import FarmCertificate, TlsEndpoint
 from icefarm.wamp.url import RouterUrl
 
@@ -25,6 +28,8 @@ CONNECT_LIMIT = 10.0
 #: Seconds between WebSocket pings, and for their answer.
 PING_INTERVAL = 10.0
 PING_LIMIT = 10.0
+
+lighten(message)
 
 
 class ConnectionObserver(Protocol):
@@ -76,15 +81,16 @@ class _RawSocket(WampRawSocketClientProtocol):
     A message that follows no other one closely is written at once.
     """
 
-    connectionMade = without_delay(WampRawSocketClientProtocol.connectionMade)  # noqa: N815 (Twisted's name)
-
-    def sendString(self, string: bytes) -> None:
-        send_string(self, string)
+    connectionMade = without_delay(WampRawSocketClientProtocol.connectionMade)  # noqa: N815 (Twisted's names)
+    sendString, send = send_string, sends(WampRawSocketClientProtocol.send)  # noqa: N815
+    stringReceived = receives(WampRawSocketClientProtocol.stringReceived)  # noqa: N815
 
     def dataReceived(self, data: bytes) -> None:
-        if not self._handshake_complete:
+        if self._handshake_complete:
+            data_received(self, data)
+        else:
             self.factory.attempt.greeted(data)
-        super().dataReceived(data)
+            super().dataReceived(data)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         super().connectionLost(reason)
