@@ -143,12 +143,15 @@ def main(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("--every", type=int, default=1, help="try one change of so many")
     parser.add_argument("--longest", type=float, default=1.0, help="seconds of a test that takes part")
+    parser.add_argument("--quick", action="store_true", help="with the tests of `make check` alone")
     parser.add_argument("--anew", action="store_true", help="forget what was tried before")
     options = parser.parse_args(arguments)
     if options.anew:
         shutil.rmtree(MUTANTS, ignore_errors=True)
     tries = [sys.executable, str(ROOT / "build_backend" / "mutation_tries.py")]
-    steps = (([*tries, "make"], ROOT), ([*tries, str(options.every), str(options.longest), *options.names], MUTANTS))
+    tests = "quick" if options.quick else "all"
+    trying = [*tries, str(options.every), str(options.longest), tests, *options.names]
+    steps = (([*tries, "make"], ROOT), (trying, MUTANTS))
     for command, directory in steps:
         if subprocess.run(command, cwd=directory, check=False).returncode != 0:
             print("changes can't be tried", file=sys.stderr)

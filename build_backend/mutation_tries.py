@@ -3,6 +3,8 @@
 mutmut itself starts pytest again for each change, which takes longer than most tests.  The first fork runs every test
 and notes which changed functions each reaches (`Reach`); then each change is tried with the tests that reach its
 function, the fastest first, until one fails.  What became of it stands where mutmut keeps it, beside the source.
+
+What functions of icefarm have cached (`functools.cache`) is forgotten before: it was made without the change.
 """
 
 from __future__ import annotations
@@ -18,10 +20,12 @@ import sys
 import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import _lru_cache_wrapper
 from pathlib import Path
+from typing import Any
 
 import pytest
-from attrs import Factory, define, frozen
+from attrs import Factory, define, field, frozen
 
 __all__ = ["NOTICED", "NO_TESTS", "UNNOTICED", "Reach", "Tries"]
 
@@ -94,10 +98,12 @@ class Tries:
     #: Functions that were reached since it was last emptied; mutmut fills it.
     reached: set[str]
     tried: dict[str, int] = Factory(dict)
+    _caches: list[_lru_cache_wrapper[Any]] = field(init=False, factory=list)
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         if session.testsfailed:
             raise session.Interrupted("the tests can't be collected")
+        self._caches = _caches()
         gc.collect()
         gc.freeze()
         reach = self._reach(session)
@@ -117,6 +123,7 @@ class Tries:
         tests: dict[str, list[int]] = {}
         seconds: dict[int, float] = {}
         for number in range(len(session.items)):
+            self._forget()
             self.reached.clear()
             began = time.process_time()
             for _ in self._run(session, [number]):
@@ -126,6 +133,10 @@ class Tries:
                 tests.setdefault(function, []).append(number)
         note.write_text(json.dumps({"tests": tests, "seconds": seconds}))
         return 0
+
+    def _forget(self) -> None:
+        for cached in self._caches:
+            cached.cache_clear()
 
     def _run(self, session: pytest.Session, numbers: Sequence[int]) -> Iterator[int]:
         """Run tests; yield the numbers of those that fail."""
@@ -157,9 +168,18 @@ class Tries:
 
         def run() -> int:
             self.activate(name)
+            self._forget()
             return NOTICED if any(True for _ in self._run(session, numbers)) else UNNOTICED
 
         return UNNOTICED if _forked(run, reach.limit(numbers)) == UNNOTICED else NOTICED
+
+
+def _caches() -> list[_lru_cache_wrapper[Any]]:
+    """Return the functions of icefarm that keep what they return."""
+    # tests/conftest.py has frozen what was made while the tests were collected, and so hidden it.
+    gc.unfreeze()
+    found = (each for each in gc.get_objects() if isinstance(each, _lru_cache_wrapper))
+    return [each for each in found if str(getattr(each, "__module__", "")).startswith("icefarm.")]
 
 
 def make_changes() -> None:
@@ -173,7 +193,11 @@ def make_changes() -> None:
     mutmut.create_mutants(1)
 
 
-def try_changes(patterns: Sequence[str], every: int, longest: float) -> int:
+#: pytest's arguments for the tests of `make check`: without those that are thorough, and with few examples.
+QUICK = ("-m", "not thorough", "--hypothesis-profile", "quick")
+
+
+def try_changes(patterns: Sequence[str], every: int, longest: float, *, quick: bool) -> int:
     """Try changes in the directory of changed sources, which is the working directory; return pytest's exit code."""
     from mutmut.configuration import config
     from mutmut.mutation.trampoline import set_mutant_under_test
@@ -182,7 +206,7 @@ def try_changes(patterns: Sequence[str], every: int, longest: float) -> int:
     settings = config()
     sys.path.insert(0, os.getcwd())
     tries = Tries(Path.cwd(), patterns, every, longest, set_mutant_under_test, state()._stats)
-    arguments = [*settings.pytest_add_cli_args, *settings.pytest_add_cli_args_test_selection]
+    arguments = [*settings.pytest_add_cli_args, *(QUICK if quick else ()), *settings.pytest_add_cli_args_test_selection]
     code = pytest.main(["-q", "--rootdir=.", *arguments], plugins=[tries])
     # It says that no test ran: all ran in forks.
     return 0 if code == pytest.ExitCode.NO_TESTS_COLLECTED else int(code)
@@ -192,5 +216,5 @@ if __name__ == "__main__":
     match sys.argv[1:]:
         case ["make"]:
             make_changes()
-        case [every, longest, *patterns]:
-            sys.exit(try_changes(patterns, int(every), float(longest)))
+        case [every, longest, ("quick" | "all") as tests, *patterns]:
+            sys.exit(try_changes(patterns, int(every), float(longest), quick=tests == "quick"))

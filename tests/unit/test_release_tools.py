@@ -308,9 +308,10 @@ def test_the_fastest_tests_that_reach_a_change_come_first_and_long_ones_not_at_a
     assert reach.of("a.x_g__mutmut_1", longest=1.0) == []
 
 
-#: Changes of a function f: the first breaks it, the second does not, the third waits forever; nothing reaches g.
+#: Changes of a function f: the first breaks it, the second does not, the third waits forever; nothing reaches g.  What
+#: h returned while the tests were collected is kept, and its change breaks it.
 TRIED = """
-import os, sys, time
+import functools, gc, os, sys, time
 from pathlib import Path
 import pytest
 from build_backend import mutation_tries
@@ -323,7 +324,14 @@ def f():
     if own.active == "a.x_f__mutmut_3":
         time.sleep(600)
     return own.active != "a.x_f__mutmut_1"
-own.f = f
+@functools.cache
+def h():
+    if own.active == "stats":
+        own.reached.add("a.x_h")
+    return own.active != "a.x_h__mutmut_1"
+h.__module__ = "icefarm.own"
+own.f, own.h = f, h
+gc.freeze()
 tries = mutation_tries.Tries(Path.cwd(), ["*_[1-3]"], 1, 60.0, lambda name: setattr(own, "active", name), own.reached)
 pytest.main(["-q", "-p", "no:cacheprovider"], plugins=[tries])
 """
@@ -331,8 +339,9 @@ pytest.main(["-q", "-p", "no:cacheprovider"], plugins=[tries])
 
 @pytest.mark.thorough
 def test_each_change_is_tried_in_a_process_that_ends(tmp_path: Path) -> None:
-    (tmp_path / "test_own.py").write_text("import own\n\ndef test_f():\n    assert own.f()\n")
-    names = [f"a.x_{name}__mutmut_{number}" for name, number in (("f", 1), ("f", 2), ("f", 3), ("f", 4), ("g", 1))]
+    (tmp_path / "test_own.py").write_text("import own\n\nown.h()\n\ndef test_f():\n    assert own.f() and own.h()\n")
+    changes = (("f", 1), ("f", 2), ("f", 3), ("f", 4), ("g", 1), ("h", 1))
+    names = [f"a.x_{name}__mutmut_{number}" for name, number in changes]
     (tmp_path / "a.py.meta").write_text(json.dumps({"exit_code_by_key": dict.fromkeys(names)}))
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     subprocess.run([sys.executable, "-c", TRIED], cwd=tmp_path, env=environment, check=True)
@@ -341,4 +350,5 @@ def test_each_change_is_tried_in_a_process_that_ends(tmp_path: Path) -> None:
         "a.x_f__mutmut_2": "unnoticed",
         "a.x_f__mutmut_3": "noticed",
         "a.x_g__mutmut_1": "no tests",
+        "a.x_h__mutmut_1": "noticed",
     }
