@@ -16,11 +16,14 @@ from icefarm.control.sessions.events import (
     DeviceMissing,
     Effect,
     Event,
+    Expired,
+    Granted,
     Heard,
     Joined,
     Kill,
     Left,
     Listed,
+    Renewed,
     Revoked,
     RouterAway,
     Session,
@@ -32,12 +35,21 @@ from icefarm.control.sessions.liveness import (
     ADMISSION,
     ROUTER_PATIENCE,
     SILENCE,
+    advance,
     due,
     is_sign_of_life,
     refreshed,
     step,
 )
-from icefarm.control.sessions.presence import Absence, Absentee, Presence, count_of, predecessors, rival
+from icefarm.control.sessions.presence import (
+    Absence,
+    Absentee,
+    Presence,
+    count_of,
+    predecessors,
+    rival,
+    sessions_by_role,
+)
 from icefarm.control.telemetry.events import BoardLost, ClientBack, ClientGone, SessionEnded, WorkerLost
 
 GRACE = 30.0
@@ -67,7 +79,7 @@ def test_a_client_is_back_with_each_new_session_and_a_worker_never() -> None:
 
 def test_a_silent_worker_is_killed_and_lost() -> None:
     _, effects = run((0, Joined(WORKER)), (SILENCE, Ticked()))
-    assert [type(effect) for effect in effects] == [Kill, SessionEnded, WorkerLost]
+    assert effects == [Kill(2, "worker 'w1' was silent for 20 s", ""), SessionEnded(2), WorkerLost("w1")]
 
 
 def test_a_client_that_was_away_already_is_gone_when_its_own_time_is_over() -> None:
@@ -126,6 +138,19 @@ def test_a_client_at_the_door_when_its_time_is_over_is_not_gone() -> None:
     assert not any(isinstance(effect, ClientGone) for effect in effects)
 
 
+def test_the_shortest_time_that_a_client_asked_for_is_the_one_that_it_has_to_come_back() -> None:
+    asked = [(0, Granted("ada", 20)), (0, Granted("ada", 10)), (0, Granted("ada", 15)), (0, Granted("bob", 5))]
+    state, _ = run((0, Joined(CLIENT)), *asked, (100, Left(1)))
+    assert due(state) == 110
+    state, _ = run((200, Listed([])), state=state)
+    assert due(state) == 210
+
+
+def test_no_client_has_more_time_to_come_back_than_the_farm_gives() -> None:
+    state, _ = run((0, Joined(CLIENT)), (0, Granted("ada", GRACE + 1)), (0, Granted("ada", GRACE)), (0, Left(1)))
+    assert (state.graces, due(state)) == ({}, GRACE)
+
+
 def test_a_second_session_of_the_name_keeps_it_here() -> None:
     operator = Session(5, Role.OPERATOR, "ada", "i5")
     state, effects = run((0, Joined(CLIENT)), (0, Joined(operator)), (1, Left(1)), (100, Ticked()))
@@ -180,6 +205,9 @@ def test_another_instance_under_a_live_name_is_a_rival() -> None:
 def test_two_that_ask_for_one_name_at_once_are_rivals() -> None:
     state, _ = run((0, Admitted(Role.CLIENT, "ada", "i1")))
     assert rival(state, Role.CLIENT, "ada", "i2")
+    assert not rival(state, Role.CLIENT, "ada", "i1")
+    assert not rival(state, Role.CLIENT, "bob", "i2")
+    assert not rival(state, Role.OPERATOR, "ada", "i2")
 
 
 def test_a_name_whose_holder_never_joined_is_free_again() -> None:
@@ -198,6 +226,38 @@ def test_a_session_whose_first_call_comes_before_the_routers_word_has_its_instan
     assert state.sessions["", 1].instance == "i1"
 
 
+def test_a_sign_in_is_used_up_by_the_session_that_begins() -> None:
+    state, _ = run((0, Admitted(Role.CLIENT, "ada", "i1")), (0, Joined(CLIENT)))
+    assert (state.admissions, due(state)) == ({}, None)
+
+
+def test_what_is_known_of_a_session_is_added_to_and_never_replaced() -> None:
+    bare = Session(1, Role.CLIENT, "ada")
+    told = evolve(bare, instance="i1", token=7, expires_at=900.0, address="10.0.0.1", follows=True)
+    other = evolve(bare, instance="i2", token=8, expires_at=950.0, address="10.0.0.2")
+    state, _ = run((0, Joined(bare)), (1, Heard(told)), (2, Heard(other)))
+    assert state.sessions["", 1] == told
+
+
+def test_a_session_whose_token_is_over_is_ended_and_its_client_is_told_why() -> None:
+    others = [evolve(CLIENT, number=5, token=7), evolve(WORKER, expires_at=50.0)]
+    signed_in = evolve(CLIENT, token=3, expires_at=50.0)
+    state, _ = run(*((0, Joined(each)) for each in (signed_in, *others)))
+    kill = Kill(1, "client 'ada' has a token that is no longer valid", "")
+    for event in (Expired(frozenset([("", 1)])), Revoked(frozenset([3]))):
+        after, effects = run((50, event), state=state)
+        assert effects == [kill, SessionEnded(1)]
+        assert set(after.sessions) == {("", 5), ("", 2)}
+
+
+def test_a_token_that_was_renewed_lasts_longer_and_none_is_made_up() -> None:
+    state, _ = run((0, Joined(evolve(CLIENT, expires_at=50.0))), (0, Joined(WORKER)))
+    after, _ = run((40, Renewed(1, 90.0)), (40, Renewed(2, 90.0)), (40, Renewed(3, 90.0)), state=state)
+    assert after.sessions["", 1] == evolve(state.sessions["", 1], expires_at=90.0)
+    assert after.sessions["", 2] == state.sessions["", 2]
+    assert ("", 3) not in after.sessions
+
+
 def test_an_ended_session_that_wakes_up_does_not_count() -> None:
     state, _ = run((0, Joined(WORKER)), (SILENCE, Ticked()), (60, Heard(WORKER)), (60, Joined(WORKER)))
     assert not state.worker_is_here("w1")
@@ -214,6 +274,21 @@ def test_a_rejoined_control_asks_every_worker_for_its_hello() -> None:
     state, _ = run((50, Listed([WORKER])), state=state)
     assert not state.sessions["", 2].welcomed
     assert state.sessions["", 2].due == 50 + SILENCE
+
+
+def test_sign_ins_that_a_router_forgot_are_forgotten_when_control_is_back() -> None:
+    admitted = [(0, Admitted(Role.CLIENT, "ada", "i1", HERE)), (0, Admitted(Role.CLIENT, "bob", "i1", THERE))]
+    state, _ = run(*admitted, (1, Listed([], HERE)))
+    assert not rival(state, Role.CLIENT, "ada", "i2")
+    assert rival(state, Role.CLIENT, "bob", "i2")
+
+
+def test_a_session_that_was_told_to_end_is_forgotten_when_its_router_has_it_no_more() -> None:
+    there = evolve(WORKER, router=THERE)
+    state, _ = run((SILENCE, Ticked()), state=at_both(evolve(WORKER, router=HERE), there))
+    assert state.ended == {(HERE, 2), (THERE, 2)}
+    state, _ = run((60, Listed([], HERE)), (60, Listed([there], THERE)), state=state)
+    assert state.ended == {(THERE, 2)}
 
 
 def test_a_rejoined_control_goes_on_watching_whom_it_watched() -> None:
@@ -253,8 +328,9 @@ def test_a_board_that_its_worker_came_back_without_has_the_grace_period_from_the
 
 
 def test_a_board_that_is_away_with_its_worker_keeps_its_limit_when_control_comes_back() -> None:
-    _, effects = run((0, DeviceMissing("A", True)), (50, Listed([])), (50 + WORKER_GRACE - 1, Ticked()))
+    state, effects = run((0, DeviceMissing("A", True)), (50, Listed([])), (50 + WORKER_GRACE - 1, Ticked()))
     assert effects == []
+    assert state.absences == {(Absentee.DEVICE, "A"): Absence(50, 50 + WORKER_GRACE, with_worker=True)}
 
 
 def test_a_board_that_does_not_come_back_is_gone_after_the_grace_period() -> None:
@@ -321,6 +397,13 @@ def test_a_name_is_one_holders_across_routers() -> None:
 
 def test_several_sessions_of_one_name_count_once_for_an_account() -> None:
     assert count_of(at_both(*AT_BOTH), "ada", Role.CLIENT, "other") == 1
+    assert count_of(at_both(*AT_BOTH), "ada", Role.CLIENT, "ada") == 0
+
+
+def test_sessions_are_counted_by_role_at_each_router() -> None:
+    state = at_both(evolve(CLIENT, router=HERE), evolve(WORKER, router=THERE), evolve(CLIENT, number=9, router=THERE))
+    assert sessions_by_role(state, HERE) == {"client": 1, "operator": 0, "worker": 0}
+    assert sessions_by_role(state, THERE) == {"client": 1, "operator": 0, "worker": 1}
 
 
 def test_a_router_that_is_away_for_a_moment_takes_nobody_away() -> None:
@@ -362,6 +445,14 @@ def test_a_client_that_left_a_router_before_it_was_lost_has_its_time_when_that_i
     _, effects = run((1000, Listed([], THERE)), (1000 + GRACE - 1, Ticked()), state=state)
     assert effects == []
     assert due(run((1000, Listed([], THERE)), state=state)[0]) == 1000 + GRACE
+
+
+def test_a_client_that_never_used_its_sign_in_is_judged_by_the_router_that_it_was_for() -> None:
+    state, _ = run((0, Admitted(Role.CLIENT, "ada", "i1", THERE)), (ADMISSION, Ticked()), state=at_both())
+    assert state.absences == {(Absentee.CLIENT, "ada"): Absence(ADMISSION, ADMISSION + GRACE, router=THERE)}
+    # That is so, too, when its time begins anew.
+    state, _ = run((50, RouterAway(HERE)), (50, RouterAway(THERE)), (60, Listed([], HERE)), state=state)
+    assert state.absences == {(Absentee.CLIENT, "ada"): Absence(60, 60 + GRACE, router=THERE)}
 
 
 def test_a_client_that_left_another_router_is_judged_meanwhile() -> None:
@@ -485,6 +576,22 @@ def test_calls_that_say_nothing_new_are_signs_of_life() -> None:
     state, _ = run((1, Heard(CLIENT, watch=True)), state=state)
     assert is_sign_of_life(state, Heard(CLIENT, watch=True))
     assert not is_sign_of_life(state, Heard(evolve(CLIENT, number=9)))
+    # One that never said which instance it is says nothing new by not saying it again.
+    state, _ = run((0, Joined(evolve(CLIENT, instance=""))))
+    assert is_sign_of_life(state, Heard(evolve(CLIENT, instance="")))
+    assert not is_sign_of_life(state, Heard(CLIENT))
+
+
+def test_signs_of_life_give_more_time_to_those_that_are_watched() -> None:
+    state, _ = run((0, Joined(CLIENT)), (0, Joined(WORKER)))
+    after = refreshed(state, {("", 1): 5.0, ("", 2): 7.0, ("", 3): 9.0})
+    assert after == evolve(state, sessions={**state.sessions, ("", 2): evolve(state.sessions["", 2], due=7 + SILENCE)})
+
+
+def test_an_event_is_answered_with_when_time_matters_next() -> None:
+    state, effects, when = advance(Presence(GRACE), Joined(WORKER), 3.0)
+    assert (state, effects) == step(Presence(GRACE), Joined(WORKER), 3.0)
+    assert when == due(state) == 3 + SILENCE
 
 
 @given(st.lists(st.tuples(_EVENTS, st.floats(0, 40)), max_size=30))

@@ -393,7 +393,7 @@ def _list(state: Presence, sessions: Sequence[Session], router: str, now: float)
     for session in sessions:
         before = state.sessions.get(session.key)
         watch = before is not None and before.due is not None
-        fresh = _meet(fresh, evolve(session, due=None, welcomed=False), watch=watch, now=now)
+        fresh = _meet(fresh, session, watch=watch, now=now)
     for key, session in state.sessions.items():
         if key not in fresh.sessions and session.role in HOLDERS:
             fresh, _ = _miss(fresh, session.role, session.name, session.router, now)
