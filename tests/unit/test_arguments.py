@@ -7,7 +7,8 @@ from enum import StrEnum
 from typing import Any
 
 import pytest
-from attrs import Factory, frozen
+from attrs import Factory, field, frozen
+from attrs.validators import and_, ge, gt, le, lt
 from cbor2 import CBORTag
 from hypothesis import given
 from hypothesis import strategies as st
@@ -33,6 +34,18 @@ class Item:
 class Box:
     items: list[Item]
     by_name: dict[str, Item] = Factory(dict)
+
+
+@frozen
+class Tag:
+    text: str
+
+
+@frozen
+class Limits:
+    share: float = field(default=0.5, validator=and_(gt(0), lt(1)))
+    boards: int = field(default=1, validator=and_(ge(1), le(10_000)))
+    seconds: float = field(default=1.0, validator=ge(0.5))
 
 
 async def reserve(
@@ -70,7 +83,7 @@ def test_what_is_left_out_is_left_to_the_function() -> None:
         ((), {"timeout": "1"}, "timeout: must be a number"),
         ((), {"serials": "abc"}, "serials: must be a list, not 'abc'"),
         ((), {"serials": ["a", 1]}, r"serials: \[1\] must be text, not 1"),
-        ((), {"options": [1]}, "options: must be a mapping"),
+        ((), {"options": [1]}, r"options: must be a mapping, not \[1\]"),
         ((), {"options": {1: 2}}, "options: must have text for keys, not 1"),
         ((), {"wait": 1}, "wait: must be true or false, not 1"),
         ((), {"payload": "text"}, r"payload: must be bytes \(in JSON: .*base64\), not 'text', or must be a mapping"),
@@ -99,6 +112,38 @@ def test_a_huge_wrong_value_is_not_repeated_whole() -> None:
     assert len(str(caught.value)) < 300
 
 
+def test_many_unknown_names_are_not_repeated_whole() -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        from_wire({"items": [], **{f"name_{number}": 1 for number in range(100)}}, Box)
+    assert len(str(caught.value)) < 200
+
+
+def test_a_number_is_checked_also_where_its_type_is_just_the_declared_one() -> None:
+    def wait(seconds: float, times: int = 1) -> None:
+        del seconds, times
+
+    checked = CheckedFunction.of(wait)
+    assert checked.bind((), {"seconds": 1.5, "times": 2}) == {"seconds": 1.5, "times": 2}
+    for wrong in (math.nan, math.inf, -math.inf):
+        with pytest.raises(InvalidArgument, match="seconds: must be a finite number"):
+            checked.bind((), {"seconds": wrong})
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ({"share": 0.0}, "share must be above 0 and below 1, not 0.0"),
+        ({"boards": 0}, "boards must be 1 to 10,000, not 0"),
+        ({"seconds": 0.25}, "seconds must be at least 0.5, not 0.25"),
+        ({"boards": 20_000, "seconds": 0.0}, "boards must be 1 to 10,000, not 20000"),
+    ],
+)
+def test_a_number_out_of_range_is_refused_with_its_range(value: Any, message: str) -> None:
+    assert from_wire({}, Limits) == Limits()
+    with pytest.raises(InvalidArgument, match=message):
+        from_wire(value, Limits)
+
+
 def test_a_union_takes_the_member_that_fits() -> None:
     bound = RESERVE.bind((), {"payload": {"name": "n", "colour": "blue"}})
     assert bound == {"payload": Item("n", Colour.BLUE)}
@@ -125,6 +170,11 @@ def test_a_parameter_without_annotation_is_a_fault_of_the_code() -> None:
 def test_a_wrong_record_is_refused_naming_the_field(value: Any, message: str) -> None:
     with pytest.raises(InvalidArgument, match=message):
         from_wire(value, Box)
+
+
+def test_the_one_name_that_there_is_is_said_for_an_unknown_one() -> None:
+    with pytest.raises(InvalidArgument, match=r"there is no 'name'; there is text$"):
+        from_wire({"text": "a", "name": 1}, Tag)
 
 
 items = st.builds(
