@@ -25,11 +25,21 @@ from icefarm.bitstream import (
     from_file,
     made_up_asc,
     made_up_bitstream,
+    normal_form,
     pack_asc,
 )
 from icefarm.bitstream.image import body
 from icefarm.bitstream.tiles import places
-from icefarm.bitstream.up5k import BRAM_HEIGHT, BRAM_WIDTHS, CRAM_HEIGHTS, CRAM_WIDTH, EMPTY_COMMENT, PREAMBLE, crc16
+from icefarm.bitstream.up5k import (
+    BOOT_SETTINGS,
+    BRAM_HEIGHT,
+    BRAM_WIDTHS,
+    CRAM_HEIGHTS,
+    CRAM_WIDTH,
+    EMPTY_COMMENT,
+    PREAMBLE,
+    crc16,
+)
 from icefarm.errors import InvalidBitstream
 
 CIRCUITS = Path(__file__).parents[2] / "examples" / "circuits"
@@ -181,6 +191,28 @@ def test_content_for_some_block_rams_only_is_refused() -> None:
     assert len(short) < len(cut) < len(whole)
 
 
+def test_what_of_several_block_rams_without_content_is_missing_first_is_named() -> None:
+    whole = body(0x20, *ZEROS)
+    for _ in range(2):
+        first = whole.index(b"\x01\x03")
+        whole = whole[:first] + whole[first + 4 + 160 * 128 // 8 :]
+    assert "no content for BRAM bank 0" in refused(with_crc(EMPTY_COMMENT + whole))
+
+
+@pytest.mark.parametrize("boot", BOOT_SETTINGS.values())
+@pytest.mark.parametrize("bram", [ZEROS[1], None])
+def test_what_icepack_writes_is_known_without_a_look_at_each_command(
+    monkeypatch: pytest.MonkeyPatch, boot: int, bram: list[bytes] | None
+) -> None:
+    check(GOOD)  # It has the commands of `icepack` at hand from now on.
+    monkeypatch.setattr("icefarm.bitstream.binary.Walk", None)
+    written = body(boot, ZEROS[0], bram)
+    for comment in (EMPTY_COMMENT, b"", b"\xff\0a note\0\0\xff"):
+        assert normal_form(comment + written) == EMPTY_COMMENT + written
+    # So is what is loaded of it.
+    assert for_loading(EMPTY_COMMENT + written) == EMPTY_COMMENT + body(boot, ZEROS[0], None)
+
+
 # --- .bin: what is refused
 
 
@@ -211,6 +243,12 @@ def test_a_flipped_bit_of_the_comment_is_harmless(bit: int) -> None:
 def test_an_unknown_oscillator_speed_is_refused(speed: int) -> None:
     data = GOOD[:OSCILLATOR_BYTE] + bytes([speed]) + GOOD[OSCILLATOR_BYTE + 1 :]
     assert "unknown" in refused(data)
+
+
+@pytest.mark.parametrize("speed", [0, 1, 2])
+def test_each_speed_of_the_oscillator_is_kept(speed: int) -> None:
+    data = GOOD[:OSCILLATOR_BYTE] + bytes([speed]) + GOOD[OSCILLATOR_BYTE + 1 :]
+    assert from_bytes(data).data == data
 
 
 @given(st.integers(0, LENGTH - 1))

@@ -81,6 +81,14 @@ def test_another_order_of_commands_is_the_same_circuit(how: dict[str, bool]) -> 
     assert normal_form(written) == GOOD.data
 
 
+def test_what_is_not_said_of_the_first_bank_is_0_as_in_the_fpga() -> None:
+    written = as_lattice_writes(GOOD)
+    start = written.index(b"\x92\x00\x20")
+    checked = written[start:-5].replace(b"\x82\0\0\x11\0", b"", 1)
+    assert len(checked) == len(written[start:-5]) - 5
+    assert from_bytes(written[:start] + checked + crc16(checked).to_bytes(2) + b"\x01\x06\0").data == GOOD.data
+
+
 def test_another_order_is_checked_as_strictly() -> None:
     written = bytearray(as_lattice_writes(GOOD))
     written[50_000] ^= 1
