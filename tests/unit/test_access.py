@@ -12,7 +12,7 @@ from pytest_twisted import ensureDeferred
 from twisted.internet.defer import Deferred
 
 from icefarm.contract import AccessRule, DeviceRecord, DeviceStatus
-from icefarm.control.scheduling.access import ANYTHING, AccessRules
+from icefarm.control.scheduling.access import ANYTHING, AccessRules, rule_words
 from icefarm.control.sessions.roster import parse_roster
 from icefarm.errors import LimitReached, NotAuthorized, Unavailable
 from icefarm.testing.memory.control_harness import MemoryControl
@@ -62,8 +62,44 @@ def test_one_rule_must_allow_all_of_a_request() -> None:
     assert not terms.allows(BOARD, "variance")
     assert (terms.longest("pulsecount"), terms.longest("variance")) == (2 * HOUR, HOUR)
     assert (terms.holds_for(BOARD, "pulsecount"), terms.holds_for(BOARD, "variance")) == (2 * HOUR, 0.0)
-    with pytest.raises(LimitReached, match=r"account 'ada' may have boards as 'variance' for at most 1 h, not for 2 h"):
+    with pytest.raises(
+        LimitReached, match=r"account 'ada' may have boards as 'variance' for at most 1 h, not for 2 h"
+    ) as caught:
         terms.check("variance", 2 * HOUR)
+    assert caught.value.fields == {"account": "ada", "limit": "access", "most": HOUR}
+    terms.check("variance", HOUR)
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({}, "all boards"),
+        ({"where": "lab=3"}, "boards with lab=3"),
+        ({"seconds": HOUR, "kinds": ["a", "b"]}, "all boards, for at most 1 h, as a or b"),
+    ],
+)
+def test_a_rule_says_what_it_allows(fields: dict[str, Any], words: str) -> None:
+    assert rule_words(rule(**fields)) == words
+
+
+def test_a_refusal_names_the_first_rules_and_how_many_more_there_are() -> None:
+    labs = [rule(number, account="ada", where=f"lab={number}", kinds=["b"]) for number in range(7)]
+    for rules, end in ((labs[:5], "boards with lab=4, as b"), (labs, "boards with lab=4, as b; and 2 more rules")):
+        with pytest.raises(NotAuthorized) as caught:
+            AccessRules(rules).of("ada").longest("a")
+        assert caught.value.message.startswith(
+            "account 'ada' may not have boards as 'a'; it may have: boards with lab=0"
+        )
+        assert caught.value.message.endswith(end)
+
+
+def test_a_reservation_without_a_length_lasts_as_usual_or_as_long_as_it_may() -> None:
+    terms = AccessRules([rule(1, account="ada", seconds=HOUR), rule(2, account="ada", kinds=["b"])]).of("ada")
+    assert (terms.duration("a", None, 2 * HOUR), terms.duration("a", None, HOUR / 2)) == (HOUR, HOUR / 2)
+    assert (terms.duration("b", None, 2 * HOUR), terms.duration("b", 9 * HOUR, HOUR)) == (2 * HOUR, 9 * HOUR)
+    assert (terms.duration("a", HOUR, 2 * HOUR), ANYTHING.duration("a", None, HOUR)) == (HOUR, HOUR)
+    with pytest.raises(LimitReached):
+        terms.duration("a", HOUR + 1, 60.0)
 
 
 simple = st.builds(

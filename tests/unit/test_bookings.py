@@ -26,10 +26,11 @@ from icefarm.control.scheduling.bookings.calendar import (
     peak,
 )
 from icefarm.control.scheduling.bookings.matching import Claim, assign
-from icefarm.control.scheduling.bookings.rules import check_booking, check_cancelling, progressed
+from icefarm.control.scheduling.bookings.rules import ask_again, check_booking, check_cancelling, progressed
 from icefarm.control.scheduling.placement import ReservationRequest
 from icefarm.errors import IcefarmError, InvalidArgument, LimitReached, NotYours, Unavailable
 from icefarm.testing.memory.store import MemoryStore
+from icefarm.text.local_time import utc
 
 NOW = 1_000_000.0
 HOUR = 3600.0
@@ -137,6 +138,15 @@ def test_nothing_is_kept_before_the_last_minute_and_after_the_end() -> None:
     assert set(soon.kept(shelf("A", "B"), "ada", [])) == {"A", "B"}
 
 
+def test_only_what_is_kept_now_is_kept_a_minute_early() -> None:
+    (wanted,) = bookings = (booking(),)
+    early, later = NOW + HOUR - HAND_OVER / 2, evolve(shelf("A", "B"), now=NOW + HOUR - HAND_OVER / 2)
+    assert Calendar(bookings).open_at(early, later) == [wanted]
+    assert Calendar(bookings).open_at(early, shelf("A", "B")) == []
+    assert Calendar(bookings).open_at(NOW + HOUR, shelf("A", "B")) == [wanted]
+    assert Calendar(bookings).open_at(NOW + 2 * HOUR, shelf("A", "B")) == []
+
+
 def test_a_booking_of_a_kind_or_of_named_boards_keeps_such_boards() -> None:
     boards = evolve(shelf("A", "B"), kinds={"A": frozenset({"variance"}), "B": frozenset({"pulsecount"})})
     of_kind = Calendar((booking(amount=1, starts_in=-1.0, kind="variance"),))
@@ -159,6 +169,14 @@ def test_the_newest_reservations_end_for_a_booking_and_only_as_many_as_it_needs(
     boards = boards.with_held({"B": Holding("bob", NOW - 5.0, NOW + 2 * HOUR)})
     endings = Calendar((booking(),)).endings(boards)
     assert [(each.serial, each.at) for each in endings] == [("B", NOW + HOUR)]
+
+
+def test_nobody_gives_back_a_board_that_is_of_no_use_to_a_booking() -> None:
+    boards = shelf(A=("ada", 2 * HOUR), B=("bob", 2 * HOUR))
+    boards = evolve(boards, kinds={"A": frozenset({"variance"}), "B": frozenset({"pulsecount"})})
+    of_kind, named = booking(amount=2, kind="variance"), booking(amount=2, serials=["B", "C"])
+    assert [each.serial for each in Calendar((of_kind,)).endings(boards)] == ["A"]
+    assert [each.serial for each in Calendar((named,)).endings(boards)] == ["B"]
 
 
 def test_who_must_end_for_a_booking_that_has_begun_has_five_minutes_notice() -> None:
@@ -185,17 +203,49 @@ def test_a_booking_needs_room_at_each_of_its_moments() -> None:
     assert in_words(other) in str(raised.value)
 
 
-def test_boards_that_are_not_in_service_are_named_where_they_are_booked() -> None:
-    with pytest.raises(Unavailable, match="X is not in service"):
-        Calendar().check_room(shelf("A"), booking(amount=1, serials=["X"]))
+@pytest.mark.parametrize(
+    ("wanted", "words", "fields"),
+    [
+        (
+            booking(amount=1, serials=["X"]),
+            "1 board cannot be booked: 1 too few at {}; X is not in service; 0 suitable boards are in service",
+            {"asked": 1, "missing": 1, "suitable": 0},
+        ),
+        (
+            booking(amount=3, serials=["A", "X", "Y"]),
+            "3 boards cannot be booked: 2 too few at {}; X, Y are not in service; 1 suitable board is in service",
+            {"asked": 3, "missing": 2, "suitable": 1},
+        ),
+    ],
+)
+def test_a_booking_without_room_says_what_is_missing(
+    wanted: BookingRecord, words: str, fields: dict[str, object]
+) -> None:
+    with pytest.raises(Unavailable) as raised:
+        Calendar().check_room(shelf("A", "B"), wanted)
+    assert (raised.value.message, raised.value.fields) == (words.format(utc(wanted.starts_at)), fields)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "words"),
+    [
+        (booking(amount=1), "1 board is booked for class from"),
+        (booking(amount=2), "2 boards are booked for class from"),
+        (booking(amount=1, serials=["A"]), "A is booked for class from"),
+        (booking(amount=2, serials=["A", "B"]), "A, B are booked for class from"),
+    ],
+)
+def test_a_booking_in_words_says_what_for_whom_and_from_when_until_when(wanted: BookingRecord, words: str) -> None:
+    assert in_words(wanted) == f"{words} {utc(wanted.starts_at)} until {utc(wanted.ends_at)}"
 
 
 def test_who_books_is_held_to_the_limits_unless_there_are_none() -> None:
     calendar, boards = Calendar((booking(account="ada"),)), shelf("A", "B", "C", "D")
     most = {"bookings": 2.0, "booked": 5.0}
     check_booking(booking("2", 2, account="ada"), calendar, boards, most, "ada")
-    with pytest.raises(LimitReached, match="hours of boards"):
+    with pytest.raises(LimitReached, match="has 2 of at most 5 hours of boards booked, and asks for 4 more") as raised:
         check_booking(booking("2", 2, lasts=2 * HOUR, account="ada"), calendar, boards, most, "ada")
+    assert raised.value.fields == {"account": "ada", "limit": "booked", "most": 5.0}
     with pytest.raises(LimitReached, match="bookings that have not ended"):
         check_booking(booking("2", 1, account="ada"), calendar, boards, {**most, "bookings": 1.0}, "ada")
     check_booking(booking("2", 2, lasts=2 * HOUR), calendar, boards, None, "ada")
@@ -210,8 +260,9 @@ def test_a_booking_is_cancelled_by_its_account_by_who_made_it_and_by_operators()
     known = {"b": booking(booked_by="ada/1")}
     for account in ("class", "ada", None):
         check_cancelling(["b"], known, account)
-    with pytest.raises(NotYours):
+    with pytest.raises(NotYours) as raised:
         check_cancelling(["b"], known, "bob")
+    assert raised.value.fields == {"ids": ["b"]}
     with pytest.raises(InvalidArgument, match="no booking c"):
         check_cancelling(["b", "c"], known, None)
 
@@ -303,6 +354,17 @@ def test_a_reservation_rather_gets_a_board_that_no_booking_needs() -> None:
     run(store.book(booking(amount=2, serials=["S0", "S1"])))
     (record,) = reserved(store, "ada", 1, 3 * HOUR)
     assert (record.serial, record.limited_by) == ("S2", None)
+
+
+def test_bookings_are_looked_at_again_at_the_next_moment_and_often_when_one_is_near() -> None:
+    assert ask_again(Calendar(), NOW) is None
+    far, soon, running = booking(starts_in=10 * HOUR), booking(starts_in=75.0), booking(starts_in=-1, lasts=HOUR)
+    assert ask_again(Calendar((far,)), NOW) == HOUR
+    assert ask_again(Calendar((far, booking())), NOW) == 30.0
+    assert ask_again(Calendar((soon,)), NOW) == 75.0 - HAND_OVER
+    assert ask_again(Calendar((far, running)), NOW) == 30.0
+    assert ask_again(Calendar((running,)), running.ends_at - 5) == 5.0
+    assert ask_again(Calendar((running,)), running.ends_at) is None
 
 
 def test_with_a_cancelled_booking_a_reservation_goes_on() -> None:

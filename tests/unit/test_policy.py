@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -10,15 +11,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from icefarm.contract import BoardHealth, DeviceRecord, DeviceStatus, WorkerRecord
+from icefarm.control.scheduling import explanations
 from icefarm.control.scheduling.availability import (
+    Sharing,
     UnavailableReason,
     current_status,
     free,
+    held_by,
     unavailable_reason,
     undeletable,
 )
 from icefarm.control.scheduling.placement import MAX_BOARDS, ReservationRequest, choose
-from icefarm.errors import IcefarmError, InvalidArgument, Unavailable, UnknownDevice, UnknownKind
+from icefarm.errors import (
+    IcefarmError,
+    InvalidArgument,
+    NotYours,
+    Unavailable,
+    UnknownDevice,
+    UnknownKind,
+    UnknownWorker,
+)
 from icefarm.selectors.boards import parse_boards
 
 NOW = 1000.0
@@ -224,18 +236,124 @@ def test_the_refusal_has_the_numbers_for_programs_too() -> None:
 
 def test_an_unknown_kind_is_answered_with_those_there_are() -> None:
     of_workers = [worker(kinds=["b"]), worker("w2", kinds=["a", "b"])]
-    with pytest.raises(UnknownKind, match="no worker offers kind 'counter'; there are: a, b"):
+    with pytest.raises(UnknownKind, match="no worker offers kind 'counter'; there are: a, b") as caught:
         choose([board("A")], of_workers, some(1), NOW)
+    assert caught.value.fields == {"kinds": ["a", "b"]}
+    with pytest.raises(UnknownKind, match="there are: none"):
+        choose([board("A")], [worker(kinds=[])], some(1), NOW)
+
+
+def test_a_kind_that_cannot_be_shared_is_answered_with_those_that_can() -> None:
+    of_workers = [worker(kinds=["counter", "b"], shared_kinds=["b"]), worker("w2")]
+    with pytest.raises(InvalidArgument, match=r"'counter' cannot be shared.* shared here: b$") as caught:
+        choose([board("A")], of_workers, some(1, sharers=2), NOW)
+    assert caught.value.fields == {"kind": "counter", "shared_kinds": ["b"]}
+    with pytest.raises(InvalidArgument, match=r"shared here: none$"):
+        choose([board("A")], [worker()], some(1, sharers=2), NOW)
 
 
 def test_a_farm_that_no_worker_has_joined_is_not_blamed_on_the_kind() -> None:
-    with pytest.raises(Unavailable, match="no worker has joined"):
+    with pytest.raises(Unavailable, match="no worker has joined") as caught:
         choose([], [], some(1), NOW)
+    assert caught.value.fields == {"free": 0, "suitable": 0}
 
 
 def test_unknown_boards_are_named() -> None:
-    with pytest.raises(UnknownDevice, match="no board X, Y"):
+    with pytest.raises(UnknownDevice, match="no board X, Y") as caught:
         choose([board("A")], [worker()], these("X", "A", "Y"), NOW)
+    assert caught.value.fields == {"serials": ["X", "Y"]}
+
+
+def test_boards_asked_for_by_serial_that_are_not_free_are_explained_each() -> None:
+    devices = [board("A"), reserved("B"), board("C", status=DeviceStatus.BROKEN, reason="no CDONE"), board("D")]
+    with pytest.raises(Unavailable) as caught:
+        choose(devices, [worker()], these("C", "A", "B", "D"), NOW, {"D": "1 board is booked for class"})
+    assert caught.value.message == (
+        "board C is broken (no CDONE); board B is reserved by 'bob' since 23:56 UTC, for at most 12 min more unless "
+        "extended; board D is kept for a booking: 1 board is booked for class"
+    )
+    assert caught.value.fields == {"serials": ["C", "B", "D"], "free": 1}
+
+
+def shared_by(serial: str, *clients: str, **changes: Any) -> DeviceRecord:
+    shares = {f"r{number}": client for number, client in enumerate(clients)}
+    return evolve(reserved(serial, client=clients[0]), kind="counter", shares=shares, **changes)
+
+
+def test_a_shared_board_has_room_for_others_until_it_is_full() -> None:
+    sharing = worker(shared_kinds=["counter"])
+
+    def reason(device: DeviceRecord, client: str = "eve", most: int = 3, of: WorkerRecord = sharing) -> object:
+        return unavailable_reason(device, of, "counter", sharing=Sharing(client, most))
+
+    both = shared_by("A", "ada", "bob")
+    assert held_by(both) == "'ada' and 'bob'"
+    assert (reason(board("A")), reason(both)) == (None, None)
+    assert reason(both, most=2) is UnavailableReason.FULL
+    assert reason(both, client="bob") is UnavailableReason.YOURS
+    assert reason(reserved("A")) is UnavailableReason.RESERVED
+    assert reason(evolve(both, kind="variance")) is UnavailableReason.RESERVED
+    assert reason(both, of=worker()) is UnavailableReason.UNSHAREABLE
+    assert reason(evolve(both, status=DeviceStatus.FLASHING)) is None
+
+
+def test_a_request_for_shared_boards_gets_free_ones_and_then_those_that_the_fewest_share() -> None:
+    devices = [shared_by("A", "ada", "bob"), shared_by("B", "ada"), board("C"), shared_by("D", "bob")]
+    sharing = [worker(shared_kinds=["counter"])]
+    for amount, expected in ((1, ["C"]), (2, ["C", "B"]), (3, ["C", "B", "D"]), (4, ["C", "B", "D", "A"])):
+        assert choose(devices, sharing, some(amount, sharers=3), NOW, client="eve") == expected
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "words", "fields"),
+    [
+        (explanations.unknown_worker("w9"), UnknownWorker, "no worker 'w9'", {"worker": "w9"}),
+        (explanations.contested("A", "w1"), NotYours, "board A is on worker 'w1'", {"serial": "A", "worker": "w1"}),
+        (explanations.incomplete(2, 3), Unavailable, "of 3 boards .* 2 are left", {}),
+        (explanations.foreign_request("r1"), InvalidArgument, "request 'r1' is another client's", {}),
+        (explanations.not_yours(["A", "B"]), NotYours, "not reserved by you: A, B", {"serials": ["A", "B"]}),
+        (
+            explanations.cannot_delete([reserved("A"), board("B")]),
+            InvalidArgument,
+            "board A is reserved by 'bob'; board B is available; only boards that are offline",
+            {"serials": ["A", "B"]},
+        ),
+        (explanations.undeletable_worker("w1", ["A", "B"]), InvalidArgument, "that are reserved: A, B; end these", {}),
+        (explanations.undeletable_worker("w1", []), InvalidArgument, "worker 'w1' is online", {}),
+        (explanations.token_exists("t"), InvalidArgument, "token named 't' already", {}),
+        (explanations.unknown_token("t"), InvalidArgument, "no token named 't'", {}),
+        (explanations.too_many_labels("board A"), InvalidArgument, "board A would have more than", {}),
+        (explanations.unknown_accounts(["x", "y"], []), InvalidArgument, "^there is no account x, y$", {}),
+        (
+            explanations.unknown_accounts(["x"], ["op", "w1"]),
+            InvalidArgument,
+            "^there is no account x; op, w1 also signs in as worker or operator",
+            {},
+        ),
+    ],
+)
+def test_a_refusal_names_what_it_is_about(
+    error: IcefarmError, kind: type[IcefarmError], words: str, fields: dict[str, object]
+) -> None:
+    assert type(error) is kind
+    assert re.search(words, error.message)
+    assert error.fields == fields
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(-5, "0 s"), (0.1, "1 s"), (99.0, "99 s"), (99.5, "2 min"), (5940.0, "99 min"), (5941.0, "2 h"), (7201.0, "3 h")],
+)
+def test_how_long_a_board_is_held_at_most_is_rounded_up(seconds: float, words: str) -> None:
+    held = explanations.board_refusal(reserved("A", for_s=seconds), UnavailableReason.RESERVED, NOW)
+    assert held == f"reserved by 'bob' since 23:56 UTC, for at most {words} more unless extended"
+
+
+def test_a_board_that_was_reserved_a_day_ago_or_more_is_said_to_be_with_the_date() -> None:
+    for ago, since in ((0.0, "00:16"), (86_399.0, "00:16"), (86_400.0, "1970-01-01 00:16")):
+        device = evolve(reserved("A"), reserved_at=NOW, expires_at=None)
+        words = explanations.board_refusal(device, UnavailableReason.RESERVED, NOW + ago)
+        assert words == f"reserved by 'bob' since {since} UTC"
 
 
 @pytest.mark.parametrize(
