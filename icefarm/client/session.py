@@ -44,7 +44,9 @@ from icefarm.wamp.credentials import Credentials, Tickets
 from icefarm.wamp.url import INSECURE, farm_urls, parse_url
 
 if TYPE_CHECKING:
-    # They import Twisted, which takes half a second: a session imports them, and `import icefarm.client` does not.
+    # Twisted takes half a second to import: a session imports it and these, and `import icefarm.client` does not.
+    from twisted.internet.defer import Deferred
+
     from icefarm.client.connection.board_calls import BoardCalls
     from icefarm.client.connection.groups import BoardGroup
     from icefarm.client.connection.link import FarmLink, MakeLink, RunningLink
@@ -362,7 +364,7 @@ class PlannedRun:
         """How many items to begin with: however few boards there are, it wants as many as go to one of them."""
         return max(0, min(CHUNK, self._plan.depth, self._plan.look_ahead))
 
-    async def begin(self, items: Iterable[Item], ends: bool, needs_boards: bool = True) -> ResultBatch:
+    def begin(self, items: Iterable[Item], ends: bool, needs_boards: bool = True) -> Deferred[ResultBatch]:
         """Begin with these items, so that a few circuits need one hand-over between the threads.
 
         The answer is of the first results if there are no more items (``ends``), and else of how many more it wants;
@@ -370,16 +372,16 @@ class PlannedRun:
         """
         self._run = run = self._session.run(self._plan, self._reservations)
         if needs_boards and not run.had_boards:
-            return run.standing()
-        return await run.begin(list(items), ends)
+            return run.begin((), last=False)
+        return run.begin(list(items), ends)
 
     def feed(self, items: Iterable[Item]) -> None:
         """Take items, of which others follow."""
         self._begun.feed(list(items))
 
-    async def exchange(self, items: Iterable[Item], ends: bool) -> ResultBatch:
+    def exchange(self, items: Iterable[Item], ends: bool) -> Deferred[ResultBatch]:
         """Take items, and return the next results."""
-        return await self._begun.exchange(list(items), ends)
+        return self._begun.exchange(list(items), ends)
 
     def stop(self) -> None:
         """Stop the run, if it has begun."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from twisted.internet.defer import Deferred
 
-    from icefarm.client.api.reactor_thread import Engine
+    from icefarm.client.api.reactor_thread import Awaited, Engine
 
 __all__ = ["Asyncio", "Blocking", "OnReactor", "Verb", "VerbAdapter"]
 
@@ -30,7 +30,7 @@ class VerbAdapter:
 
     _subject: Any
 
-    def _bound(self, method: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Any]:
+    def _bound(self, method: Callable[P, Awaited[T]]) -> Callable[P, Any]:
         """Return ``method`` as this caller calls it."""
         raise NotImplementedError
 
@@ -61,7 +61,7 @@ class _FromAnotherThread(VerbAdapter):
 class Blocking(_FromAnotherThread):
     """Calls from its own thread, and waits."""
 
-    def _bound(self, method: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:
+    def _bound(self, method: Callable[P, Awaited[T]]) -> Callable[P, T]:
         @wraps(method)
         def verb(*args: P.args, **kwargs: P.kwargs) -> T:
             return self._engine.run(method, *args, **kwargs)
@@ -74,7 +74,7 @@ class Asyncio(_FromAnotherThread):
 
     _loop: asyncio.AbstractEventLoop | None = None
 
-    def _bound(self, method: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine[Any, Any, T]]:
+    def _bound(self, method: Callable[P, Awaited[T]]) -> Callable[P, Coroutine[Any, Any, T]]:
         import asyncio
 
         @wraps(method)
@@ -100,12 +100,12 @@ class Asyncio(_FromAnotherThread):
 class OnReactor(VerbAdapter):
     """Calls in the reactor's thread itself, and gets a Deferred."""
 
-    def _bound(self, method: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Deferred[T]]:
-        from twisted.internet.defer import Deferred
+    def _bound(self, method: Callable[P, Awaited[T]]) -> Callable[P, Deferred[T]]:
+        from twisted.internet.defer import ensureDeferred
 
         @wraps(method)
         def verb(*args: P.args, **kwargs: P.kwargs) -> Deferred[T]:
-            return Deferred.fromCoroutine(method(*args, **kwargs))
+            return ensureDeferred(method(*args, **kwargs))
 
         return verb
 
