@@ -19,12 +19,12 @@ What always holds:
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol
 
 from attrs import Factory, define, frozen
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -70,7 +70,7 @@ class BoardDoor(Protocol):
     """Where evaluations for one board arrive; `BoardProcedures` implements it."""
 
     def evaluate(self, caller: Caller, arguments: dict[str, Any]) -> Awaitable[Any]:
-        """Evaluate, as the board's procedure ``evaluate`` does."""
+        """Evaluate, as the board's procedure ``evaluate`` does.  Raises what that does, or fails with it."""
 
 
 @define(eq=False)
@@ -200,17 +200,17 @@ class EvaluationLists:
         return outbox
 
     def _begin(self, caller: Caller, evaluation: Mapping[str, Any], outbox: _Outbox, brief: bool) -> None:
-        running = Deferred.fromCoroutine(self._carried_out(caller, evaluation))
+        running = _begun(self._carried_out, caller, evaluation)
         running.addBoth(self._ended, evaluation, outbox, brief)
 
-    async def _carried_out(self, caller: Caller, evaluation: Mapping[str, Any]) -> Any:
+    def _carried_out(self, caller: Caller, evaluation: Mapping[str, Any]) -> Awaitable[Any]:
         arguments = dict(evaluation)
         serial = arguments.pop(_SERIAL)
         del arguments[_CALL]
         door = self.doors.get(serial)
         if door is None:
             raise NoSuchProcedure(f"this worker does not offer board {serial} now")
-        return await door.evaluate(caller, arguments)
+        return door.evaluate(caller, arguments)
 
     def _ended(self, result: Any, asked: Mapping[str, Any], outbox: _Outbox, brief: bool) -> None:
         left = outbox.one_less(asked[_SERIAL])
@@ -228,6 +228,19 @@ class EvaluationLists:
         if failure.check(CancelledError) is None:
             self._log.failure("an evaluation of a list failed", failure)
         return InternalError()
+
+
+def _begun(begin: Callable[..., Awaitable[Any]], *args: Any) -> Deferred[Any]:
+    """Return what a function gives that is awaited, or its error."""
+    try:
+        begun = begin(*args)
+    except Exception:
+        return fail()
+    return begun if isinstance(begun, Deferred) else Deferred.fromCoroutine(_awaited(begun))
+
+
+async def _awaited(begun: Awaitable[Any]) -> Any:
+    return await begun
 
 
 def _arguments(args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[list[Mapping[str, Any]], bool, bool]:
@@ -272,30 +285,33 @@ class BoardProcedures(BoardDoor):
         finally:
             self._lists.recorder.flush()
 
-    async def evaluate(self, caller: Caller, arguments: dict[str, Any]) -> Any:
-        return await self._called(caller, EVALUATE, (), arguments)
+    def evaluate(self, caller: Caller, arguments: dict[str, Any]) -> Deferred[Any]:
+        return self._called(caller, EVALUATE, (), arguments)
 
-    async def _called(self, caller: Caller, method: str, args: Sequence[Any], arguments: dict[str, Any]) -> Any:
+    def _called(self, caller: Caller, method: str, args: Sequence[Any], arguments: dict[str, Any]) -> Deferred[Any]:
         name, args = _reservation(args, arguments)
         evaluation = arguments.get("evaluation_id")
         reservation = self._admitted(caller, name)
         if method == PING:
-            return {"lists": True, "deltas": True, "withdraw": True, "brief": True}
+            return succeed({"lists": True, "deltas": True, "withdraw": True, "brief": True})
         if method == WITHDRAW:
             reservation.withdraw(_ids_to_withdraw(args, arguments))
-            return None
-        try:
-            answer = await reservation.call(method, args, arguments)
-        except (UnknownBitstream, Withdrawn):
-            # It has not begun: the client sends the whole bitstream next, or sends it elsewhere.
-            raise
-        except IcefarmError as error:
-            if isinstance(evaluation, str):
-                self._board.evaluation_failed(name, evaluation, error)
-            raise
-        if self._board.logs_evaluations and isinstance(evaluation, str):
+            return succeed(None)
+        answer = _begun(reservation.call, method, args, arguments)
+        if isinstance(evaluation, str):
+            answer.addCallbacks(self._done, self._failed, (name, evaluation), errbackArgs=(name, evaluation))
+        return answer
+
+    def _done(self, answer: Any, name: str, evaluation: str) -> Any:
+        if self._board.logs_evaluations:
             self._board.evaluation_done(name, evaluation)
         return answer
+
+    def _failed(self, failure: Failure, name: str, evaluation: str) -> Failure:
+        # Those have not begun: the client sends the whole bitstream next, or sends it elsewhere.
+        if isinstance(failure.value, IcefarmError) and failure.check(UnknownBitstream, Withdrawn) is None:
+            self._board.evaluation_failed(name, evaluation, failure.value)
+        return failure
 
     def _admitted(self, caller: Caller, name: str) -> BoardReservation:
         """Return the caller's reservation of the board.  Raises `NotYours`, `ReservationEnded`."""
