@@ -27,8 +27,8 @@ MOST = 64 << 20
 #: The part of an area that is in memory from which on it is gathered.  A thread's stack, for example, is nearly empty,
 #: and would take all of its pages.
 FULL = 0.75
-#: Seconds from the start of a reactor: a process has imported what it needs, and one that lives shorter gains nothing.
-LATER = 3.0
+#: Seconds from the start of a reactor: a process has imported most of what it needs, and once it works it has the rest.
+LATER = (1.0, 10.0)
 
 _KERNEL = Path("/sys/kernel/mm/transparent_hugepage")
 _AREAS = Path("/proc/self/smaps")
@@ -77,6 +77,7 @@ def gather() -> None:
 
 
 def gather_later(reactor: Any) -> None:
-    """Gather once, soon after this reactor has started, in a thread that ends with it."""
-    thread = Thread(target=gather, name="icefarm-large-pages", daemon=True)
-    reactor.callWhenRunning(reactor.callLater, LATER, thread.start)
+    """Gather soon after this reactor has started, in threads that end with it."""
+    for seconds in LATER:
+        thread = Thread(target=gather, name="icefarm-large-pages", daemon=True)
+        reactor.callWhenRunning(reactor.callLater, seconds, thread.start)
