@@ -10,7 +10,7 @@ from statistics import median
 from attrs import field, frozen
 
 from bench.accounts import Account, Accounts, Party, accounts_of, machine_time, pace, parties
-from bench.bare_router import RouterLimit, measure_router
+from bench.bare_router import RouterLimit, measure_lone_calls, measure_router
 from bench.farm import running_farm
 from bench.files import CircuitFiles
 from bench.wire import traffic_to
@@ -85,8 +85,9 @@ class InstantFigures:
     accounts: Mapping[Party, Account]
     #: Bytes per evaluation between client and router of circuits that the worker has had before.
     known: float = 0.0
-    #: What the router alone passes on, in the same run.
+    #: What the router alone passes on, in the same run; and milliseconds of calls that are alone, sorted.
     router: Sequence[RouterLimit] = ()
+    lone_calls: Sequence[float] = ()
     stretch: Stretch = field(init=False)
 
     @stretch.default
@@ -101,6 +102,16 @@ class InstantFigures:
         """Return the latency, ms, that this part of the evaluations does not exceed."""
         return self.latency[min(len(self.latency) - 1, int(part * len(self.latency)))]
 
+    @property
+    def lone_call(self) -> float:
+        """The median of a call that is alone, ms."""
+        return median(self.lone_calls)
+
+    @property
+    def latency_in_calls(self) -> float:
+        """The median latency in calls that are alone: a ratio that holds on any machine."""
+        return self.latency_at(0.5) / self.lone_call
+
 
 def measure_instant(boards: int, circuits: CircuitFiles, effort: Effort, say: Callable[[str], None]) -> InstantFigures:
     """Start a farm of so many boards, measure it, stop it.  Raises the error of an evaluation that fails."""
@@ -113,6 +124,7 @@ def measure_instant(boards: int, circuits: CircuitFiles, effort: Effort, say: Ca
         paths = cycle(map(str, circuits.paths))
         with farm.reserve(1) as one:
             latency = _latencies(one, paths)
+            lone_calls = measure_lone_calls(farm, one)
             known = _bytes_when_known(one, list(map(str, circuits.paths[:KNOWN])), process.url)
         _wait_for(farm, boards)
         with farm.reserve(boards) as all_boards:
@@ -121,7 +133,8 @@ def measure_instant(boards: int, circuits: CircuitFiles, effort: Effort, say: Ca
                 for _ in range(effort.repeats)
             ]
             router = measure_router(farm, all_boards)
-        return InstantFigures(boards, ready, latency, stretches, accounts_of(parties(process.pid)).of, known, router)
+        accounts = accounts_of(parties(process.pid)).of
+        return InstantFigures(boards, ready, latency, stretches, accounts, known, router, lone_calls)
 
 
 def _time_to_reserve(farm: Farm, boards: int) -> float:

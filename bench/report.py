@@ -107,6 +107,9 @@ def _of_instant(figures: InstantFigures, form: str) -> dict[str, float]:
         )
     if figures.boards == 1:
         found["one evaluation, submit to result, p50"] = figures.latency_at(0.5)
+        found["the same, in calls that are alone over the bare router, p50"] = (
+            figures.latency_at(0.5) / figures.lone_call
+        )
     return found
 
 
@@ -116,6 +119,7 @@ def _instant_json(figures: InstantFigures) -> dict[str, Any]:
         "boards": figures.boards,
         "ready_s": list(figures.ready),
         "latency_ms": {"p50": figures.latency_at(0.5), "p99": figures.latency_at(0.99)},
+        "lone_call_ms": {"p50": figures.lone_call},
         "stretches": stretches,
         "router": [{"together": each.together, "calls": each.calls} for each in figures.router],
         "accounts": {party: attrs.asdict(account) for party, account in figures.accounts.items()},
@@ -151,6 +155,8 @@ def instant_lines(figures: InstantFigures) -> Iterator[str]:
         )
     yield f"  pace of the machine      {paces} ms for the same piece of Python"
     yield f"  one evaluation           p50 {figures.latency_at(0.5):.1f} ms, p99 {figures.latency_at(0.99):.1f} ms"
+    in_calls = f"an evaluation takes {figures.latency_in_calls:.1f} of them"
+    yield f"  one call, bare router    p50 {figures.lone_call:.2f} ms; {in_calls}"
     yield f"  reserve to ready         {figures.median_ready:.3f} s ({min(ready):.3f} to {max(ready):.3f})"
     yield f"  bytes per evaluation     {stretch.sent:.0f} sent, {stretch.received:.0f} received by the client"
     yield f"                           {figures.known:.0f} in all of circuits that the worker has had before"

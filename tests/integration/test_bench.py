@@ -32,6 +32,8 @@ def test_a_short_benchmark_measures_every_party_and_leaves_nothing_behind(tmp_pa
     # A call without its bitstream, which the worker has already, has some 250 bytes.
     assert stretch["sent"] > 100
     assert 0 < figures["latency_ms"]["p50"] <= figures["latency_ms"]["p99"]
+    # It takes the same way, and more.
+    assert 0 < figures["lone_call_ms"]["p50"] < figures["latency_ms"]["p99"]
     parties = {"client", "router", "control", "worker", "PostgreSQL", "boards", "supervisor"}
     assert parties == set(figures["accounts"])
     assert all(account["processes"] >= 1 for account in figures["accounts"].values())

@@ -40,7 +40,8 @@ def figures(boards: int, *rates: float) -> InstantFigures:
     accounts = {"worker": Account(cpu=1.0, threads=2, processes=1)}
     latency = [float(each) for each in range(1, 101)]
     router = [RouterLimit(1, 2000.0), RouterLimit(16, 1000.0)]
-    return InstantFigures(boards, [0.3, 0.1, 0.2], latency, [stretch(rate) for rate in rates], accounts, router=router)
+    stretches, calls = [stretch(rate) for rate in rates], [10.0, 17.0, 30.0]
+    return InstantFigures(boards, [0.3, 0.1, 0.2], latency, stretches, accounts, router=router, lone_calls=calls)
 
 
 def test_a_router_is_found_by_the_directory_of_either_of_its_nodes() -> None:
@@ -180,6 +181,12 @@ def test_the_rate_is_shown_beside_what_the_router_alone_passes_on() -> None:
     assert found["part of the bare router's rate, 1 in a message, 64 boards"] == 0.5
     assert found["part of the bare router's rate, 16 in a message, 64 boards"] == 1 / 16
     assert "16000 circuits/s in 1000 calls/s" in "\n".join(instant_lines(figures(64, 1000)))
+
+
+def test_an_evaluation_that_is_alone_is_compared_with_a_call_that_is() -> None:
+    found = {each.goal.name: each.measured for each in Figures({}, instant=[figures(1, 1000)]).compared()}
+    assert found["the same, in calls that are alone over the bare router, p50"] == 3.0
+    assert "p50 17.00 ms; an evaluation takes 3.0 of them" in "\n".join(instant_lines(figures(1, 1000)))
 
 
 def test_a_goal_that_is_missed_is_pointed_out() -> None:
