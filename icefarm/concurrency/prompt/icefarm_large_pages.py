@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import ctypes
 import re
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -27,6 +28,8 @@ MOST = 64 << 20
 #: The part of an area that is in memory from which on it is gathered.  A thread's stack, for example, is nearly empty,
 #: and would take all of its pages.
 FULL = 0.75
+#: Seconds from one large page to the next: what is being gathered cannot be used for half a millisecond.
+PAUSE = 0.02
 #: Seconds from the start of a reactor: a process has imported most of what it needs, and once it works it has the rest.
 LATER = (1.0, 10.0)
 
@@ -63,7 +66,7 @@ def _full(areas: Iterable[str]) -> Iterator[tuple[int, int]]:
 
 
 def gather() -> None:
-    """Gather what this process has in memory: some milliseconds, on a busy machine 200, without Python's lock."""
+    """Gather what this process has in memory, one large page after the other."""
     with suppress(OSError, ValueError, AttributeError):
         if "[never]" in (_KERNEL / "enabled").read_text():
             return
@@ -72,8 +75,10 @@ def gather() -> None:
             areas = list(collapsible(lines, size))
         advise = ctypes.CDLL(None).madvise
         for start, length in areas:
-            # Where it fails, pages stay as they are.
-            advise(ctypes.c_void_p(start), ctypes.c_size_t(length), MADV_COLLAPSE)
+            for page in range(start, start + length, size):
+                # Where it fails, pages stay as they are.
+                advise(ctypes.c_void_p(page), ctypes.c_size_t(size), MADV_COLLAPSE)
+                time.sleep(PAUSE)
 
 
 def gather_later(reactor: Any) -> None:
