@@ -144,6 +144,8 @@ def _fed(farm: FedFarm, feed: Feed, seconds: float, *, kept: bool) -> Turn:
         cursor.execute(_TABLES)
         cursor.execute(f"VACUUM (ANALYZE) {cursor.fetchone()[0]}")
     used = _accounts(farm).cpu_since(before)
+    # It is the same in any turn, but for noise, of which it has most.
+    used["worker"] -= feed.beside
     if kept and (arrived := farm.arrived(feed)) != feed.fed:
         raise RuntimeError(f"{feed.fed} rows were fed, and {arrived} arrived")
     return Turn(feed.fed, {party: cpu / feed.fed * 1000 for party, cpu in used.items()})

@@ -159,6 +159,8 @@ class Feed:
     run: str = Factory(lambda: uuid4().hex)
     fed: int = 0
     began: float = 0.0
+    #: Seconds of CPU for what a worker does beside.
+    beside: float = 0.0
     _clock: Any = None
     _recorder: Any = None
     _rows: list[ReservationRows] = Factory(list)
@@ -179,7 +181,9 @@ class Feed:
                 self._keep(self.fed)
                 self.fed += 1
             self._recorder.flush()
+            begun = time.thread_time()
             self._place[:] = self._other
+            self.beside += time.thread_time() - begun
 
     def _keep(self, number: int) -> None:
         now = time.time()

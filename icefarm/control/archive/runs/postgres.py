@@ -161,7 +161,7 @@ class PostgresRuns(Statements, RunStore):
 
     @in_transaction
     async def progress(self, transaction: Transaction, run: Run) -> Progress:
-        fields = {**_range(run, run.number), "retried": json.dumps(run.told.retried)}
+        fields = {**_range(run, run.number), "retried": json.dumps(run.told.retried) if run.told.retried else None}
         (row,) = await transaction.rows(_PROGRESS, fields)
         return Progress(*row)
 
