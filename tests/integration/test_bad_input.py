@@ -141,14 +141,17 @@ class Scene:
             await link.stopService()
 
     def services(self) -> dict[int, str]:
-        """Return the processes of the farm, apart from PostgreSQL's, which has one for each connection."""
+        """Return the processes of the farm, apart from PostgreSQL's, which has one for each connection.
+
+        One of those that has ended a moment ago has no command any more.
+        """
         found = {pid: command_of(pid) for pid in self.farm.processes()}
-        return {pid: command for pid, command in found.items() if "postgres:" not in command}
+        return {pid: command for pid, command in found.items() if command and "postgres:" not in command}
 
 
 @pytest.fixture(scope="module")
-def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
-    directory = tmp_path_factory.mktemp("bad-input") / "farm"
+def started(short_directory: Path) -> Iterator[Scene]:
+    directory = short_directory / "bad-input" / "farm"
     with FarmProcess(directory, ("--boards", "3", "--speed", "20", "--listen", "127.0.0.1:0")) as farm:
         farm.wait_until_ready()
         steady = Steady(connect(reactor, farm.url, "steady"))

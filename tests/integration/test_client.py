@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
 import signal
 import socket
 import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +25,7 @@ from icefarm.client.evaluation.plan import RunPlan
 from icefarm.client.evaluation.run import results_of
 from icefarm.client.session import connect
 from icefarm.errors import LinkLost, NameInUse, NotAuthorized, Unavailable, UnknownKind
+from icefarm.testing.processes.farm_process import FarmProcess
 
 pytestmark = pytest.mark.integration
 
@@ -34,35 +33,18 @@ ROOT = Path(__file__).resolve().parents[2]
 CIRCUITS = sorted((ROOT / "examples" / "circuits").glob("*.bin"))
 BOARDS = 4
 #: Seconds that boards of a client that died stay its own.
-GRACE = 2
+GRACE = 5
 #: Boards that the test before has given back are being flashed.
 SOON: dict[str, Any] = {"wait": True, "timeout": 30.0}
 
 
 @pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def url(short_directory: Path) -> Iterator[str]:
     """A farm that runs for the tests of this module."""
-    directory = tmp_path_factory.mktemp("farm")
-    command = [
-        sys.executable, "-m", "icefarm", "up", "--boards", str(BOARDS), "--data-dir", str(directory),
-        "--listen", "127.0.0.1:0", "--speed", "instant", "--grace", str(GRACE),
-        "--no-calibration",
-    ]  # fmt: skip
-    farm = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    said: list[str] = []
-    try:
-        assert farm.stdout is not None
-        for line in farm.stdout:
-            said.append(line)
-            if ready := re.match(r"ready in .*: (\S+)$", line):
-                yield ready[1]
-                break
-        else:
-            pytest.fail("the farm did not start:\n" + "".join(said))
-    finally:
-        if farm.poll() is None:
-            farm.send_signal(signal.SIGINT)
-        farm.communicate(timeout=60)
+    arguments = ("--boards", str(BOARDS), "--listen", "127.0.0.1:0", "--speed", "instant", "--grace", str(GRACE))
+    with FarmProcess(short_directory / "farm", arguments) as farm:
+        farm.wait_until_ready()
+        yield farm.url
 
 
 @pytest.fixture
@@ -297,7 +279,7 @@ def test_the_examples_run(name: str, arguments: list[str], lines: int, url: str,
         env={"ICEFARM_URL": url},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=100,
         check=False,
     )
     assert done.returncode == 0, done.stderr

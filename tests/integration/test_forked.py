@@ -126,6 +126,8 @@ def test_what_an_interpreter_takes_from_its_environment_needs_a_new_one() -> Non
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
 def test_who_sends_a_signal_to_the_command_ends_the_fork(number: signal.Signals) -> None:
+    if signal.getsignal(number) is signal.SIG_IGN:
+        pytest.skip("whoever started the tests has all of them ignore it, as nohup does")
     with subprocess.Popen(forked.python("-c", WAITS), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as command:
         assert command.stdout is not None
         fork = int(command.stdout.readline())

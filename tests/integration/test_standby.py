@@ -29,7 +29,7 @@ from icefarm.testing.processes.router import RealRouter, free_port
 pytestmark = pytest.mark.integration
 
 #: Seconds until another control has taken over, on a busy machine.
-LIMIT = 30.0
+LIMIT = 60.0
 
 Controls = Callable[[], Twistd]
 

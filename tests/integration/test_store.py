@@ -330,6 +330,7 @@ async def test_where_nothing_is_booked_an_extension_does_not_wait_for_those_that
     assert record.expires_at > await store.now() + 900.0
 
 
+@pytest.mark.timeout(300)  # 8 s of CPU time: two minutes on a machine at load 20.
 @ensureDeferred
 async def test_it_does_what_its_twin_does_whatever_happens(database: Database) -> None:
     def machine() -> StoreMachine:

@@ -52,7 +52,7 @@ PACKED = {"lz4": compress(CIRCUIT.data), "length": len(CIRCUIT.data), "sha256": 
 #: LZ4 makes nothing of them, and they are not alike, so that each takes 0.1 s on the way to a board.
 DENSE = [made_up_bitstream(seed, sparseness=1).data for seed in range(4)]
 #: Seconds that anything here may take.
-LIMIT = 30.0
+LIMIT = 60.0
 
 
 @define(eq=False)
