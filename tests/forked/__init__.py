@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from forked.modules import module_command
-from forked.nursery import PADDING, Nursery, fork_by_twisted
+from forked.nursery import PADDING, Nursery, fork_by_nursery
 from forked.services import SERVER, can_fork
 
 __all__ = ["Popen", "farms", "forks", "icefarm", "programs", "python"]
@@ -116,7 +116,7 @@ def farms() -> None:
         from icefarm.testing.processes.farm_process import FarmProcess
 
         FarmProcess.popen = Popen
-        fork_by_twisted(_nursery, can_fork)
+        fork_by_nursery(_nursery, can_fork)
 
 
 def _end(server: subprocess.Popen[bytes], directory: Path) -> None:

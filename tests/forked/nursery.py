@@ -18,13 +18,13 @@ from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from threading import Lock
-from typing import Any
 
 from attrs import Factory, define, frozen
 
-from forked.becoming import Identity, of_interpreter
+from forked.becoming import Identity
+from icefarm.farm.router.inside.icefarm_fork import fork_by_twisted, of_interpreter
 
-__all__ = ["PADDING", "Nursery", "Request", "fork_by_twisted", "nursery_of_this", "serve", "show"]
+__all__ = ["PADDING", "Nursery", "Request", "fork_by_nursery", "nursery_of_this", "serve", "show"]
 
 #: From linux/prctl.h.
 _PR_SET_CHILD_SUBREAPER = 36
@@ -89,29 +89,15 @@ class Nursery:
         return int.from_bytes(answer[4:], "little")
 
 
-def _decoded(environment: Mapping[Any, Any]) -> dict[str, str]:
-    return {os.fsdecode(name): os.fsdecode(value) for name, value in environment.items()}
-
-
-def fork_by_twisted(nursery: Callable[[], Nursery], can_fork: Callable[[list[str], Mapping[str, str]], bool]) -> None:
+def fork_by_nursery(nursery: Callable[[], Nursery], can_fork: Callable[[list[str], Mapping[str, str]], bool]) -> None:
     """Have Twisted fork what can be forked, by its words and environment, of all that this process starts from now."""
-    from twisted.internet.process import Process
 
-    start = Process._fork
+    def fork(words: list[str], directory: str, environment: dict[str, str], files: Mapping[int, int]) -> int | None:
+        if can_fork(words, environment) and nursery().suits(environment):
+            return nursery().fork(words, directory, environment, files, session=False)
+        return None
 
-    def fork(
-        self: Any, path: Any, uid: Any, gid: Any, executable: Any, args: Any, environment: Any, **more: Any
-    ) -> None:
-        given = _decoded(os.environ if environment is None else environment)
-        words = [os.fsdecode(word) for word in args]
-        if uid is None and gid is None and can_fork(words, given) and nursery().suits(given):
-            directory = os.fsdecode(path or os.getcwd())
-            self.pid = nursery().fork(words, directory, given, more["fdmap"], session=False)
-            self.status = -1
-        else:
-            start(self, path, uid, gid, executable, args, environment, **more)
-
-    Process._fork = fork
+    fork_by_twisted(fork)
 
 
 @frozen

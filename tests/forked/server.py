@@ -24,8 +24,9 @@ from types import ModuleType
 
 from attrs import Factory, define, frozen
 
-from forked.becoming import Identity, of_interpreter
+from forked.becoming import FAULTS, Identity
 from forked.ending import run_to_the_end
+from icefarm.farm.router.inside.icefarm_fork import of_interpreter
 
 #: What a fork does that is a farm: its arguments, and what the system shows as such.
 BeFarm = Callable[[list[str], Sequence[str]], None]
@@ -50,7 +51,7 @@ class Call:
         first = next(iter(self.arguments[1:]), "-")
         if self.name == "python" and first != "-c" and (first.startswith("-") or not os.path.isfile(self._here(first))):
             return True
-        return of_interpreter(self.identity.environment) != of_interpreter(os.environ)
+        return of_interpreter(self.identity.environment, [FAULTS]) != of_interpreter(os.environ, [FAULTS])
 
     @property
     def is_farm(self) -> bool:

@@ -16,7 +16,7 @@ from pathlib import Path
 from forked import router, server
 from forked.ending import run_to_the_end
 from forked.modules import module_command
-from forked.nursery import Request, fork_by_twisted, nursery_of_this, serve, show
+from forked.nursery import Request, fork_by_nursery, nursery_of_this, serve, show
 from forked.router import installed
 from forked.worlds import World
 
@@ -87,7 +87,7 @@ def _be_farm(arguments: list[str], shown: Sequence[str]) -> None:
     if own is None:
         return
     show(shown)
-    fork_by_twisted(lambda: own, can_fork)
+    fork_by_nursery(lambda: own, can_fork)
     from icefarm.cli import main
 
     sys.argv[:] = arguments

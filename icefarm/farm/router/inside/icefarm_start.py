@@ -22,7 +22,6 @@ from __future__ import annotations
 
 import gc
 import importlib
-import io
 import marshal
 import os
 import runpy
@@ -31,9 +30,16 @@ import socket
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from fcntl import F_DUPFD_CLOEXEC, fcntl
 from types import ModuleType
-from typing import Any
+
+# It is beside this file, for whoever runs that.
+from icefarm_fork import (  # type: ignore[import-not-found]
+    fork_by_twisted,
+    of_interpreter,
+    open_streams,
+    take_environment,
+    take_files,
+)
 
 __all__ = ["SECOND", "Fork", "main"]
 
@@ -58,8 +64,8 @@ _REACTOR = "twisted.internet.reactor"
 #: Another personality of Crossbar.io, with clients of HTTP, Docker and blockchains: a realm's manager of links imports
 #: it for the name of a type alone, which it gives to an annotation.
 _EDGE, _OF_EDGE = "crossbar.edge.worker.router", "ExtRouterRealm"
-#: What only a new interpreter takes from its environment; PYTHONPATH is taken over.
-_OF_INTERPRETERS = ("PYTHON", "LC_", "LANG", "LD_", "MALLOC_", "GLIBC_")
+#: Variables of the interpreter that the fork takes over, or has as `SECOND` says.
+_TAKEN_OVER = ("PYTHONPATH", "PYTHONUNBUFFERED")
 #: Bytes of a request; the environment and the router's options are most of it.
 _MOST = 200_000
 
@@ -99,7 +105,7 @@ class Fork:
     def __init__(self, pid: int, end: socket.socket) -> None:
         self.pid = pid
         self._end: socket.socket | None = end
-        self._environment = of_interpreter(os.environ)
+        self._environment = _of_interpreter(os.environ)
 
     @classmethod
     def made(cls) -> Fork | None:
@@ -115,29 +121,20 @@ class Fork:
 
     def replace_first_start(self) -> None:
         """Have Twisted take it where the router is to be started."""
-        from twisted.internet.process import Process
+        fork_by_twisted(self.taken)
 
-        kind: Any = Process
-        start = kind._fork
-
-        def started(
-            process: Any, path: Any, uid: Any, gid: Any, executable: Any, args: Any, environment: Any, **more: Any
-        ) -> None:
-            given = _decoded(os.environ if environment is None else environment)
-            words = [os.fsdecode(word) for word in args]
-            if uid is None and gid is None and self.takes(words, given):
-                directory = os.fsdecode(path or os.getcwd())
-                if self.hand_over(words, directory, given, more["fdmap"]):
-                    process.pid, process.status = self.pid, -1
-                    return
-            start(process, path, uid, gid, executable, args, environment, **more)
-
-        kind._fork = started
+    def taken(
+        self, words: Sequence[str], directory: str, environment: Mapping[str, str], files: Mapping[int, int]
+    ) -> int | None:
+        """Return its process id if it has become what is to be started."""
+        if self.takes(words, environment) and self.hand_over(words, directory, environment, files):
+            return self.pid
+        return None
 
     def takes(self, words: Sequence[str], environment: Mapping[str, str]) -> bool:
         """Tell whether a command is that of the router, and what it is to run in is like this process."""
         is_router = words[0] == sys.executable and list(words[1 : 1 + len(SECOND)]) == SECOND
-        return self._end is not None and is_router and of_interpreter(environment) == self._environment
+        return self._end is not None and is_router and _of_interpreter(environment) == self._environment
 
     def hand_over(
         self, words: Sequence[str], directory: str, environment: Mapping[str, str], files: Mapping[int, int]
@@ -159,17 +156,8 @@ class Fork:
         return False
 
 
-def of_interpreter(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return what an interpreter takes from this environment at its start, and cannot take later."""
-    return {
-        key: value
-        for key, value in environment.items()
-        if key.startswith(_OF_INTERPRETERS) and key not in ("PYTHONPATH", "PYTHONUNBUFFERED")
-    }
-
-
-def _decoded(environment: Mapping[Any, Any]) -> dict[str, str]:
-    return {os.fsdecode(name): os.fsdecode(value) for name, value in environment.items()}
+def _of_interpreter(environment: Mapping[str, str]) -> dict[str, str]:
+    return of_interpreter(environment, _TAKEN_OVER)
 
 
 def _serve(end: socket.socket) -> None:
@@ -179,12 +167,10 @@ def _serve(end: socket.socket) -> None:
     if not data:
         return
     words, directory, environment, numbers = marshal.loads(data)
-    _take_files(dict(zip(numbers, files, strict=True)))
+    take_files(numbers, files)
+    open_streams(unbuffered=True)
     os.chdir(directory)
-    # What is the same stays where it is: the place of the process's title is found by that.
-    for name in set(os.environ).difference(environment):
-        del os.environ[name]
-    os.environ.update({name: value for name, value in environment.items() if os.environ.get(name) != value})
+    take_environment(environment)
     added = [each for each in environment.get("PYTHONPATH", "").split(os.pathsep) if each]
     sys.path[:] = [os.getcwd(), *dict.fromkeys([*added, *sys.path])]
     sys.argv[:] = words[len(SECOND) :]
@@ -192,23 +178,6 @@ def _serve(end: socket.socket) -> None:
     # its log is written, would copy it as JSON.
     sys.modules.pop(SECOND[-1], None)
     runpy.run_module(SECOND[-1], run_name="__main__", alter_sys=True)
-
-
-def _take_files(files: Mapping[int, int]) -> None:
-    """Have these descriptors under their numbers, no others, and the three streams as ``python -u`` opens them."""
-    apart = [fcntl(file, F_DUPFD_CLOEXEC, max(files, default=0) + 1) for file in files.values()]
-    for number, file in zip(files, apart, strict=True):
-        os.dup2(file, number)
-    for file in {int(name) for name in os.listdir("/proc/self/fd")}.difference(files):
-        with suppress(OSError):
-            # The directory itself is closed already.
-            os.close(file)
-    for number, name in enumerate(("stdin", "stdout", "stderr")):
-        here = getattr(sys, f"__{name}__")
-        raw = open(number, "wb" if number else "rb", 0 if number else -1, closefd=False)  # noqa: SIM115
-        stream = io.TextIOWrapper(raw, here.encoding, here.errors, "\n", write_through=bool(number))
-        setattr(sys, name, stream)
-        setattr(sys, f"__{name}__", stream)
 
 
 if __name__ == "__main__":
