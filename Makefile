@@ -7,9 +7,11 @@ unexport PYTHONDONTWRITEBYTECODE
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
-# Three processes keep two cores busy: a test with real parts waits at times. A file shares its farm, so it stays in one process. A process of tests that dies fails
+# Four processes keep two cores busy: a test with real parts waits at times. A file shares its farm, so it stays in one process. A process of tests that dies fails
 # its test and is not replaced: the test would end the next one too, and pytest-xdist may fail without a report.
-PARALLEL ?= --numprocesses 3 --dist loadfile --max-worker-restart 0 --durations 20
+PARALLEL ?= --numprocesses 4 --dist loadfile --max-worker-restart 0 --durations 20
+# Those of faults wait for half of their time.
+PARALLEL_FAULTS := $(subst --numprocesses 4,--numprocesses 5,$(PARALLEL))
 # Each test has a limit of its own.  Should that fail, this ends the suite as Ctrl-C does, so that it reports what it knows.
 SUITE_LIMIT ?= 2700
 PYTEST := timeout --foreground --signal INT --kill-after 60 $(SUITE_LIMIT) $(BIN)/python -m pytest
@@ -140,7 +142,7 @@ browser: venv
 	$(PYTEST) tests/browser -m browser $(PARALLEL) --suite browser=240
 
 faults-quick: venv
-	$(PYTEST) tests/faults -m 'faults and not slow' $(PARALLEL) --suite faults-quick=120
+	$(PYTEST) tests/faults -m 'faults and not slow' $(PARALLEL_FAULTS) --suite faults-quick=120
 
 # A minute of processor time, of two cores.
 fuzz-quick:

@@ -1,12 +1,14 @@
 """How tests are shared out among processes (pytest-xdist): what shares a farm stays together, the longest begins first.
 
 A file shares its farms, so it goes to one process.  Tests of tests/attacks go by the farm that they attack: each of the
-farms runs once.
+farms runs once.  One file of tests/faults is two groups, since its farm is that of other files as well: alone it would
+take as long as all others.
 """
 
 from __future__ import annotations
 
 import re
+import zlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -49,15 +51,23 @@ LONG: Mapping[str, float] = {
     "tests/browser/test_live.py": 60,
     "tests/browser/test_issuer.py": 50,
     "tests/faults/test_several_routers.py": 90,
+    "tests/faults/test_processes.py 0": 70,
+    "tests/faults/test_processes.py 1": 70,
+    "tests/faults/test_links.py": 60,
     "tests/faults/test_supervised.py": 50,
+    "tests/faults/test_waiting.py": 45,
 }
+_HALVED = "tests/faults/test_processes.py"
 _ATTACKED = re.compile(r"tests/attacks/[^\[]*\[(open|tokens|tls|issuer)\b")
 
 
 def group_of(nodeid: str) -> str:
     """Return what a test stays together with."""
     attacked = _ATTACKED.match(nodeid)
-    return f"attacks on {attacked[1]}" if attacked else nodeid.partition("::")[0]
+    if attacked:
+        return f"attacks on {attacked[1]}"
+    file, _, test = nodeid.partition("::")
+    return f"{file} {zlib.crc32(test.encode()) % 2}" if file == _HALVED else file
 
 
 class GroupScheduling(LoadScopeScheduling):
