@@ -20,7 +20,9 @@ from guides import PAGES, ROOT, Block, Reader, blocks, sections
 
 from icefarm.client import Farm
 from icefarm.errors import ReservationEnded
+from icefarm.farm.paths import DataDirectory
 from icefarm.testing.in_memory import FarmInMemory
+from icefarm.testing.processes.clusters import lay_cluster
 from icefarm.testing.processes.farm_process import FarmProcess
 from icefarm.testing.processes.router import free_port
 
@@ -359,11 +361,20 @@ def test_alarms_are_about_metrics_that_are_served(farm: FarmProcess) -> None:
 # ----------------------------------------------------------------------------------------------- from nothing
 
 
+def lay_database(reader: Reader) -> None:
+    """Put a copy of a database there, for a farm as the pages have it; the first of those pages makes its own."""
+    directory = DataDirectory(reader.home / ".local" / "state" / "icefarm")
+    directory.create()
+    lay_cluster(directory.postgres)
+
+
 @pytest.mark.parametrize("together", FROM_NOTHING, ids=lambda together: " ".join(together[0]))
 def test_what_the_page_shows_works_from_nothing(
     together: tuple[Section, ...], short_directory: Path, tmp_path: Path
 ) -> None:
     reader = Reader(tmp_path / "clone", short_directory / f"home-{free_port()}", free_port())
+    if together is not FROM_NOTHING[0]:
+        lay_database(reader)
     try:
         for section in together:
             for block in sections()[section]:
@@ -405,6 +416,7 @@ needs_tools = pytest.mark.skipif(
 @needs_tools
 def test_the_tutorial_goes_from_verilog_to_plots(short_directory: Path, tmp_path: Path) -> None:
     reader = Reader(tmp_path / "clone", short_directory / f"home-{free_port()}", free_port())
+    lay_database(reader)
     for block in blocks("docs/tutorial.md"):
         if block.file is not None:
             (reader.directory / block.file).write_text(block.text)
@@ -436,6 +448,7 @@ def test_a_class_is_held_as_its_page_says(short_directory: Path, tmp_path: Path)
         "--boards 60": "--boards 4 --speed instant",
     }
     reader = Reader(tmp_path / "clone", short_directory / f"home-{free_port()}", free_port(), without_tls)
+    lay_database(reader)
     (roster,) = [each for each in blocks("docs/teaching.md") if each.text.startswith("name,group")]
     (reader.directory / "students.csv").write_text(roster.text)
     of_ada = "ICEFARM_TOKEN=$(grep ^ada, tokens.csv | cut -d, -f2)"

@@ -18,6 +18,8 @@ import pytest
 
 from icefarm.client import Farm
 from icefarm.errors import NotAuthorized, Unavailable
+from icefarm.farm.paths import DataDirectory
+from icefarm.testing.processes.clusters import lay_cluster
 from icefarm.testing.processes.farm_process import FarmProcess, Witness
 
 pytestmark = pytest.mark.integration
@@ -35,6 +37,15 @@ def icefarm(*arguments: str) -> subprocess.CompletedProcess[str]:
 @pytest.fixture
 def data_dir(short_directory: Path, request: pytest.FixtureRequest) -> Path:
     return short_directory / f"up-{abs(hash(request.node.name)) % 10**8}"
+
+
+@pytest.fixture
+def begun(data_dir: Path) -> Path:
+    """The same, of a farm that has a database, for tests that are not about how it comes to be."""
+    directory = DataDirectory(data_dir)
+    directory.create()
+    lay_cluster(directory.postgres)
+    return data_dir
 
 
 @pytest.fixture(scope="module")
@@ -169,11 +180,11 @@ def test_a_database_that_does_not_answer_is_named(data_dir: Path, dsn: str) -> N
     assert done.stderr.count("\n") == 1
 
 
-def test_a_router_that_does_not_answer_is_named(data_dir: Path, tmp_path: Path) -> None:
+def test_a_router_that_does_not_answer_is_named(begun: Path, tmp_path: Path) -> None:
     ticket = tmp_path / "ticket"
     ticket.write_text("ticket\n")
     url = "http://127.0.0.1:1"
-    arguments = ("--data-dir", str(data_dir), "--router", url, "--router-ticket-file", str(ticket))
+    arguments = ("--data-dir", str(begun), "--router", url, "--router-ticket-file", str(ticket))
     done = icefarm("up", *arguments)
     assert done.returncode == 1
     assert "http://127.0.0.1:1" in done.stderr
@@ -181,13 +192,13 @@ def test_a_router_that_does_not_answer_is_named(data_dir: Path, tmp_path: Path) 
 
 
 def test_a_wrong_ticket_for_the_router_is_refused_at_once_with_what_to_do(
-    lasting_farm: FarmProcess, data_dir: Path, tmp_path: Path
+    lasting_farm: FarmProcess, begun: Path, tmp_path: Path
 ) -> None:
     ticket = tmp_path / "ticket"
     ticket.write_text("made up\n")
     for url in (f"unix:{lasting_farm.data_dir / 'run' / 'control.sock'}", lasting_farm.url):
         began = time.monotonic()
-        done = icefarm("up", "--router", url, "--router-ticket-file", str(ticket), "--data-dir", str(data_dir))
+        done = icefarm("up", "--router", url, "--router-ticket-file", str(ticket), "--data-dir", str(begun))
         assert time.monotonic() - began < REFUSAL_LIMIT
         assert done.returncode == 1
         assert done.stderr.count("\n") == 1
@@ -223,13 +234,13 @@ def test_two_farms_do_not_share_a_data_directory(lasting_farm: FarmProcess) -> N
         )
 
 
-def test_beyond_this_host_a_farm_takes_tokens(data_dir: Path) -> None:
+def test_beyond_this_host_a_farm_takes_tokens(begun: Path) -> None:
     beyond = (*QUICK, "--listen", "0.0.0.0:0")
-    refused = icefarm("up", *beyond, "--data-dir", str(data_dir))
+    refused = icefarm("up", *beyond, "--data-dir", str(begun))
     assert refused.returncode == 1
     assert "icefarm token add NAME --role client|worker|operator" in refused.stderr
-    token = icefarm("token", "add", "alice", "--role", "client", "--data-dir", str(data_dir)).stdout.strip()
-    with FarmProcess(data_dir, beyond) as farm:
+    token = icefarm("token", "add", "alice", "--role", "client", "--data-dir", str(begun)).stdout.strip()
+    with FarmProcess(begun, beyond) as farm:
         farm.wait_until_ready()
         url = f"http://127.0.0.1:{farm.url.rpartition(':')[2]}"
         with pytest.raises(NotAuthorized):
@@ -298,13 +309,13 @@ def test_a_farm_without_boards_is_ready_too(data_dir: Path) -> None:
             assert client.workers() == []
 
 
-def test_a_farm_whose_operators_token_was_revoked_starts_without_one(data_dir: Path) -> None:
-    assert icefarm("token", "add", "alice", "--role", "client", "--data-dir", str(data_dir)).returncode == 0
+def test_a_farm_whose_operators_token_was_revoked_starts_without_one(begun: Path) -> None:
+    assert icefarm("token", "add", "alice", "--role", "client", "--data-dir", str(begun)).returncode == 0
     for _ in range(2):
-        with FarmProcess(data_dir, ("--listen", "127.0.0.1:0", "--boards", "0")) as farm:
+        with FarmProcess(begun, ("--listen", "127.0.0.1:0", "--boards", "0")) as farm:
             farm.wait_until_ready()
-            icefarm("token", "revoke", "operator", "--data-dir", str(data_dir))
-            token = (data_dir / "operator.token").read_text().strip()
+            icefarm("token", "revoke", "operator", "--data-dir", str(begun))
+            token = (begun / "operator.token").read_text().strip()
             with pytest.raises(NotAuthorized):
                 Farm(farm.url, name="root", token=token, role="operator")
 
@@ -319,8 +330,8 @@ def test_a_farm_that_can_say_nothing_while_it_starts_does_not_start(data_dir: Pa
     assert ended.stderr == "icefarm: cannot write to the standard output: No space left on device\n"
 
 
-def test_a_farm_that_runs_goes_on_where_nobody_reads_what_it_says(data_dir: Path) -> None:
-    command = [sys.executable, "-m", "icefarm", "up", "--data-dir", str(data_dir), *QUICK]
+def test_a_farm_that_runs_goes_on_where_nobody_reads_what_it_says(begun: Path) -> None:
+    command = [sys.executable, "-m", "icefarm", "up", "--data-dir", str(begun), *QUICK]
     farm = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert farm.stdout is not None
     assert farm.stderr is not None
