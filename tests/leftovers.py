@@ -2,9 +2,9 @@
 
 A process of tests that is killed stops nothing: pytest-xdist kills its workers ten seconds after Ctrl-C (as at the
 limit of a suite), and the farms that they started lead sessions of their own.  So each process of tests has a
-companion, ``leftovers.py NAME SECONDS``, that waits for the end of a pipe whose other end only that process has.  Then
-it ends all processes whose environment has that name: it asks them first, since a farm stops its database and its
-boards, and kills those that are left after so many seconds.
+companion, ``leftovers.py NAME SECONDS DIRECTORY``, that waits for the end of a pipe whose other end only that process
+has.  Then it ends all processes whose environment has that name: it asks them first, since a farm stops its database
+and its boards, and kills those that are left after so many seconds.  At last it removes the directory.
 
 The companion needs the standard library only, and must not be stopped with the tests: it has a session of its own.
 """
@@ -12,20 +12,25 @@ The companion needs the standard library only, and must not be stopped with the 
 from __future__ import annotations
 
 import os
+import re
 import select
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
 
-__all__ = ["VARIABLE", "end", "mark", "watch"]
+__all__ = ["VARIABLE", "end", "mark", "place", "watch"]
 
 #: The variable that names the process of tests; a farm hands it on to what it starts (those of icefarm it does not).
 VARIABLE = "STARTED_BY_TESTS"
 #: Seconds for processes to end once they are asked to, and between two looks for new ones.
 GRACE, PAUSE = 10.0, 0.1
+#: Where a machine keeps files in its memory, and the bytes that have to be free, there and of the memory itself.
+MEMORY, ROOM = Path("/dev/shm"), 6 << 30
 
 
 def mark() -> dict[str, str]:
@@ -37,9 +42,10 @@ def watch(grace: float = GRACE) -> int:
     """Have what this process starts from now on ended after it; return the companion's process id."""
     environment = {name: value for name, value in os.environ.items() if name != VARIABLE}
     name = os.environ[VARIABLE] = f"{os.getpid()}-{time.time_ns()}"
+    _places.append(Path(tempfile.mkdtemp(prefix="icefarm-", dir=MEMORY if has_room() else None)))
     # Children get no other pipe than those that they are given, so its writing end is this process's alone.
     companion = subprocess.Popen(
-        [sys.executable, "-I", "-S", __file__, name, str(grace)],
+        [sys.executable, "-I", "-S", __file__, name, str(grace), str(_places[-1])],
         stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, env=environment, start_new_session=True,
     )  # fmt: skip
     _companions.append(companion)
@@ -48,6 +54,26 @@ def watch(grace: float = GRACE) -> int:
 
 #: They keep their pipes open.
 _companions: list[subprocess.Popen[bytes]] = []
+_places: list[Path] = []
+
+
+def place() -> Path:
+    """Return the directory of this process, which ends with it; its path is short enough for sockets.
+
+    It is in memory if there is room: a farm's database is 1,400 files, which take a disk longer than a farm its start.
+    """
+    return _places[-1]
+
+
+def has_room(memory: Path = MEMORY, room: int = ROOM) -> bool:
+    """Tell whether files of tests, programs among them, may be in this machine's memory."""
+    try:
+        found = os.statvfs(memory)
+        free = re.search(r"^MemAvailable: +(\d+) kB", Path("/proc/meminfo").read_text(), re.MULTILINE)
+    except OSError:
+        return False
+    fits = found.f_bavail * found.f_frsize > room and free is not None and int(free[1]) * 1024 > room
+    return fits and not found.f_flag & os.ST_NOEXEC and os.access(memory, os.W_OK)
 
 
 def end(name: str, grace: float) -> None:
@@ -93,10 +119,11 @@ def _signal(pid: int, name: str, how: signal.Signals) -> None:
             os.close(descriptor)
 
 
-def main(name: str, seconds: str) -> None:
-    """Wait for the end of the standard input, and end what has this name."""
+def main(name: str, seconds: str, directory: str) -> None:
+    """Wait for the end of the standard input, end what has this name, and remove the directory."""
     select.select([sys.stdin], [], [])
     end(name, float(seconds))
+    shutil.rmtree(directory, ignore_errors=True)
 
 
 if __name__ == "__main__":

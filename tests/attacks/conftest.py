@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
+import leftovers
 import pytest
 from attacks.farms import EXPERIMENT, PEOPLE, RUN, VICTIM, WORKER, Target
 from certificates import issue
@@ -23,7 +22,8 @@ from icefarm.testing.processes.farm_process import FarmProcess
 @pytest.fixture(scope="session", params=["open", "tokens", "tls", "issuer"])
 def target(request: pytest.FixtureRequest) -> Iterator[Target]:
     """A farm with one board, which the victim holds."""
-    path = Path(tempfile.mkdtemp(prefix="icefarm-"))
+    path = leftovers.place() / request.param
+    path.mkdir()
     arguments = ["--listen", "127.0.0.1:0", "--boards", "1", "--speed", "instant", "--name", WORKER]
     ca_file = None
     issuer = IssuerProcess(lifetime=3600) if request.param == "issuer" else None

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import shutil
 import signal
-import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from itertools import count
 from pathlib import Path
 
+import leftovers
 import pytest
 import pytest_twisted
 from control_rig import Rig, Twistd
@@ -26,18 +26,24 @@ from icefarm.farm.postgres.server import PrivatePostgres
 from icefarm.testing.processes.clusters import lay_cluster
 from icefarm.testing.processes.router import RealRouter
 
+_directories = count(1)
 
-@pytest.fixture(scope="session")
+
+@pytest.fixture(scope="module")
 def short_directory() -> Iterator[Path]:
-    """A directory whose path is short enough for Unix sockets."""
-    path = Path(tempfile.mkdtemp(prefix="icefarm-"))
+    """A directory for the tests of a file; its path is short enough for Unix sockets.
+
+    Farms belong here: it may be in memory (`leftovers.place`).
+    """
+    path = leftovers.place() / str(next(_directories))
+    path.mkdir()
     yield path
     shutil.rmtree(path, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
-def router(short_directory: Path) -> Iterator[RealRouter]:
-    running = blockon(ensureDeferred(RealRouter.start(reactor, short_directory / "router-data")))
+def router() -> Iterator[RealRouter]:
+    running = blockon(ensureDeferred(RealRouter.start(reactor, leftovers.place() / "router")))
     yield running
     blockon(ensureDeferred(running.stop()))
 
@@ -53,13 +59,14 @@ _database_numbers = count(1)
 
 
 @pytest.fixture(scope="session")
-def postgres_server(short_directory: Path) -> Iterator[PrivatePostgres]:
+def postgres_server() -> Iterator[PrivatePostgres]:
     """One private PostgreSQL for all tests; take `postgres` or `prepared` for a database of your own in it.
 
     Its own database has the schema, and nobody is connected to it.
     """
-    lay_cluster(short_directory / "postgres")
-    server = PrivatePostgres(reactor, short_directory / "postgres", short_directory / "postgres.log")
+    directory = leftovers.place()
+    lay_cluster(directory / "postgres")
+    server = PrivatePostgres(reactor, directory / "postgres", directory / "postgres.log")
     blockon(ensureDeferred(server.start()))
     blockon(ensureDeferred(_migrated(server.dsn)))
     yield server

@@ -31,9 +31,9 @@ GATHERED = 2.5
 
 
 @pytest.fixture(scope="module")
-def farm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FarmProcess]:
+def farm(short_directory: Path) -> Iterator[FarmProcess]:
     arguments = ("--boards", "2", "--listen", "127.0.0.1:0", "--model", "landscape", "--grace", "2")
-    with FarmProcess(tmp_path_factory.mktemp("farm"), arguments) as farm:
+    with FarmProcess(short_directory / "farm", arguments) as farm:
         farm.wait_until_ready()
         yield farm
 

@@ -27,8 +27,8 @@ SQUARE = ROOT / "examples" / "circuits" / "square_2khz.bin"
 
 
 @pytest.fixture(scope="module")
-def farm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FarmProcess]:
-    directory = tmp_path_factory.mktemp("choosing")
+def farm(short_directory: Path) -> Iterator[FarmProcess]:
+    directory = short_directory / "choosing"
     arguments = ("--virtual-boards", "3..8", "--listen", "127.0.0.1:0", "--name", "shelf", "--require-tokens")
     with FarmProcess(directory / "farm", arguments) as farm:
         farm.wait_until_ready()

@@ -24,10 +24,10 @@ LIMIT = 90.0
 
 
 @pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def url(short_directory: Path) -> Iterator[str]:
     """A farm that runs for the tests of this module."""
     arguments = ("--boards", str(BOARDS), "--listen", "127.0.0.1:0", "--speed", "instant")
-    with FarmProcess(tmp_path_factory.mktemp("farm"), arguments) as farm:
+    with FarmProcess(short_directory / "farm", arguments) as farm:
         farm.wait_until_ready()
         yield farm.url
 

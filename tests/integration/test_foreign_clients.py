@@ -48,10 +48,10 @@ EXAMPLE_LIMIT, NPM_LIMIT, LIMIT = 60.0, 600.0, 30.0
 
 
 @pytest.fixture(scope="module")
-def farm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FarmProcess]:
+def farm(short_directory: Path) -> Iterator[FarmProcess]:
     """A farm that runs for the tests of this module."""
     arguments = ("--boards", "2", "--listen", "127.0.0.1:0", "--speed", "instant")
-    with FarmProcess(tmp_path_factory.mktemp("farm"), arguments) as farm:
+    with FarmProcess(short_directory / "farm", arguments) as farm:
         farm.wait_until_ready()
         yield farm
 

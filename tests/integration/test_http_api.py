@@ -96,10 +96,10 @@ def _is_of(known: str, path: str) -> bool:
 
 
 @pytest.fixture(scope="module")
-def farm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FarmProcess]:
+def farm(short_directory: Path) -> Iterator[FarmProcess]:
     """A farm that runs for the tests of this module."""
     arguments = ("--boards", str(BOARDS), "--listen", "127.0.0.1:0", "--speed", "instant", "--grace", "2")
-    with FarmProcess(tmp_path_factory.mktemp("farm"), arguments) as farm:
+    with FarmProcess(short_directory / "farm", arguments) as farm:
         farm.wait_until_ready()
         yield farm
 

@@ -30,10 +30,10 @@ EVALUATION = "evaluation-to-follow-4711"
 
 
 @pytest.fixture(scope="module")
-def farm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FarmProcess]:
+def farm(short_directory: Path) -> Iterator[FarmProcess]:
     options = ("--listen", "127.0.0.1:0", "--speed", "instant", "--boards", "1", "--name", "w1", "--require-tokens")
     with FarmProcess(
-        tmp_path_factory.mktemp("logs") / "farm", (*options, "--log-format", "json", "--log-level", "debug")
+        short_directory / "logs" / "farm", (*options, "--log-format", "json", "--log-level", "debug")
     ) as running:
         running.wait_until_ready()
         yield running

@@ -38,19 +38,19 @@ for number, result in enumerate(boards.evaluate(itertools.cycle({CIRCUITS!r}))):
 
 
 @pytest.fixture(scope="module")
-def farm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FarmProcess]:
+def farm(short_directory: Path) -> Iterator[FarmProcess]:
     arguments = ("--boards", "2", "--listen", "127.0.0.1:0", "--speed", "instant", "--grace", "2")
-    with FarmProcess(tmp_path_factory.mktemp("first"), arguments) as farm:
+    with FarmProcess(short_directory / "first", arguments) as farm:
         farm.wait_until_ready()
         yield farm
 
 
 @pytest.fixture(scope="module")
-def fast(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FarmProcess]:
+def fast(short_directory: Path) -> Iterator[FarmProcess]:
     """A farm whose boards' clocks are wrong, and scatter."""
     arguments = ("--boards", "1", "--listen", "127.0.0.1:0", "--speed", "instant", "--name", "fast")
     arguments += ("--offset-ppm", "20000")
-    with FarmProcess(tmp_path_factory.mktemp("fast"), arguments) as farm:
+    with FarmProcess(short_directory / "fast", arguments) as farm:
         farm.wait_until_ready()
         yield farm
 

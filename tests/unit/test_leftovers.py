@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from leftovers import has_room
 
 from icefarm.testing.processes.farm_process import Witness
 
@@ -55,3 +56,18 @@ def test_what_others_started_stays() -> None:
         assert len(Witness(of_others).left(0.0)) == len(of_others)
         other.kill()
         assert Witness(of_others).left() == []
+
+
+def test_the_directory_of_a_process_of_tests_goes_with_it() -> None:
+    text = "import leftovers; print(leftovers.watch(), leftovers.place()); (leftovers.place() / 'file').touch()"
+    place = Path(__file__).parents[1]
+    done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, cwd=place, check=True)
+    companion, directory = done.stdout.split()
+    assert Witness([int(companion)]).left() == []
+    assert not Path(directory).exists()
+
+
+def test_files_are_in_memory_where_there_is_room(tmp_path: Path) -> None:
+    assert has_room(tmp_path, 1)
+    assert not has_room(tmp_path, 1 << 60)
+    assert not has_room(tmp_path / "missing", 1)
