@@ -78,7 +78,7 @@ def examine(machine: Machine, group: str, farm: FarmUnderCheck) -> list[tuple[st
     devices = devices_in(machine.root / "sys")
     boards = sum(device.is_board for device in devices)
     checks: tuple[tuple[str, Iterable[Finding]], ...] = (
-        ("versions", [ok(f"icefarm {__version__}, Python {platform.python_version()} ({sys.executable})")]),
+        ("versions", _versions(machine)),
         ("rules", _rules(machine, group)),
         ("group", _group(machine, group)),
         ("services", _meddlers(machine, group)),
@@ -92,6 +92,19 @@ def examine(machine: Machine, group: str, farm: FarmUnderCheck) -> list[tuple[st
         ("router", farm_checks.router(machine, farm)),
     )
     return [(name, finding) for name, findings in checks for finding in findings]
+
+
+def _versions(machine: Machine) -> Iterator[Finding]:
+    yield ok(f"icefarm {__version__}, Python {platform.python_version()} ({sys.executable})")
+    asked = str(machine.python_variable("CONFIG_ARGS") or "")
+    # Python's configure sets the flag anyhow.  Debian and Ubuntu optimise by rules of their own, and leave it empty.
+    if machine.python_variable("PGO_PROF_USE_FLAG") and "--enable-optimizations" not in asked:
+        yield odd(
+            "this Python was built without optimisations, as pyenv builds it: a farm takes a fifth more CPU time",
+            "use the distribution's python3, or one that is built with them: "
+            'PYTHON_CONFIGURE_OPTS="--enable-optimizations --with-lto" pyenv install --force '
+            f"{platform.python_version()}; then make icefarm's virtual environment again",
+        )
 
 
 def _rules(machine: Machine, group: str) -> Iterator[Finding]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import grp
 import os
 import subprocess
+import sysconfig
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
@@ -49,6 +50,9 @@ class Machine:
     sign_in: Callable[[str, str, str | None], SignedIn] = sign_in
     #: The version of the firmware that this icefarm comes with; None if unknown.
     shipped_firmware: Callable[[], str | None] = field(default=lambda: _shipped_firmware())
+
+    #: A variable of how this Python was built (sysconfig).
+    python_variable: Callable[[str], object] = sysconfig.get_config_var
 
     def read(self, path: str) -> str | None:
         """Return the text of a file without blanks at its ends, or None if it can't be read."""

@@ -37,6 +37,8 @@ class Host:
             "systemd-tmpfiles": (0, ""),
             "twistd": (0, "Usage: twistd"),
         }
+        #: As of CPython's own configure with --enable-optimizations.
+        self.python = {"CONFIG_ARGS": "'--enable-optimizations'", "PGO_PROF_USE_FLAG": "-fprofile-use"}
         self.is_root = False
         self.usable = True
         self.forbidden: set[Path] = set()
@@ -91,6 +93,7 @@ class Host:
             reach=self._reach,
             sign_in=self._sign_in,
             shipped_firmware=lambda: "1.0.0",
+            python_variable=self.python.get,
         )
 
     def image(self, name: str) -> None:

@@ -177,9 +177,14 @@ def _no_udevd(host: Host) -> None:
     (host.root / "run/udev/control").unlink()
 
 
+def _slow_python(host: Host) -> None:
+    host.python["CONFIG_ARGS"] = "'--prefix=/root/.pyenv/versions/3.11.7' '--enable-shared'"
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
+        (_slow_python, "this Python was built without optimisations"),
         (_old_rules, "is not that of this version"),
         (_brltty, "braille"),
         (_over_current, "over-current"),
@@ -193,6 +198,21 @@ def test_what_is_odd_is_a_warning(host: Host, change: Any, words: str) -> None:
     result = host.doctor()
     assert result.exit_code == 0
     assert words in result.output
+
+
+@pytest.mark.parametrize(
+    "built",
+    [
+        {"CONFIG_ARGS": "'--enable-optimizations' '--with-lto'", "PGO_PROF_USE_FLAG": "-fprofile-use"},
+        # Debian optimises by rules of its own.
+        {"CONFIG_ARGS": "'--enable-shared' '--prefix=/usr'", "PGO_PROF_USE_FLAG": ""},
+        # Nothing is known.
+        {},
+    ],
+)
+def test_a_python_that_is_optimised_or_may_be_is_no_cause_for_concern(host: Host, built: dict[str, str]) -> None:
+    host.python = built
+    assert "optimis" not in host.doctor().output
 
 
 def test_a_hub_with_a_supply_of_its_own_is_no_cause_for_concern(host: Host) -> None:
