@@ -16,18 +16,22 @@ PARALLEL_FAULTS := $(subst --numprocesses 4,--numprocesses 5,$(PARALLEL))
 SUITE_LIMIT ?= 2700
 PYTEST := timeout --foreground --signal INT --kill-after 60 $(SUITE_LIMIT) $(BIN)/python -m pytest
 
+# The unit tests run in two processes, each of which has half of the files (tests/shares.py).
+SHARES := 1 2
+UNIT   := $(addprefix unit-,$(SHARES))
+UNIT_CHECK := $(addprefix unit-check-,$(SHARES))
 # What `make test` runs: every test is in one of them.  Each says how many cores it keeps busy; those of one core run side
 # by side.
-ALL   := firmware-test=1 frontend-test=1 types=1 lint=1 unit=2 integration=2 browser=2 faults-quick=2 fuzz-quick=2
+ALL   := firmware-test=1 frontend-test=1 types=1 lint=1 $(addsuffix =1,$(UNIT)) integration=2 browser=2 faults-quick=2 fuzz-quick=2
 # What `make check` runs: of the firmware and the page what has changed since its tests passed, of the unit tests those
 # that are not thorough (tests/marks.py).
-QUICK := firmware-check=1 frontend-check=1 types=1 lint=1 unit-check=2
+QUICK := firmware-check=1 frontend-check=1 types=1 lint=1 $(addsuffix =1,$(UNIT_CHECK))
 # All of them run, whichever fails; the last lines say which did, and how long each took.  Tests reach their limits where
 # two suites share the cores that each of them keeps busy; a machine with four has time for two such.
 CORES ?= 2
 each = +@$(PYTHON) build_backend/suites.py "$(MAKE)" $(CORES) $(1)
 
-.PHONY: demo test check $(foreach suite,$(QUICK) $(ALL),$(firstword $(subst =, ,$(suite)))) coverage pythons oldest mutation release-check firmware attacks faults soak fuzz nightly bench screenshots pictures format clean farm venv lock lock-images dist sbom help docs
+.PHONY: demo test check unit unit-check $(foreach suite,$(QUICK) $(ALL),$(firstword $(subst =, ,$(suite)))) coverage pythons oldest mutation release-check firmware attacks faults soak fuzz nightly bench screenshots pictures format clean farm venv lock lock-images dist sbom help docs
 
 help:
 	@echo "make demo    start a farm of virtual boards, evaluate the example circuits, print results, stop"
@@ -94,13 +98,19 @@ check: venv
 # In random order; the first lines say the seed, with which RANDOM_ORDER="-p randomly --randomly-seed=N" repeats it.
 RANDOM_ORDER ?= -p randomly
 unit: venv
-	$(PYTEST) tests/unit tests/fuzz -m 'not nightly' --numprocesses 2 $(RANDOM_ORDER) \
-		--durations 20 --suite unit=150
+	$(call each,$(addsuffix =1,$(UNIT)))
+
+$(UNIT): unit-%: venv
+	$(PYTEST) tests/unit tests/fuzz -m 'not nightly' --share $*/$(words $(SHARES)) $(RANDOM_ORDER) \
+		--durations 20 --suite $@=120
 
 # The same without those that are thorough, and with fewer made-up examples; the last lines say how many it passed over.
 unit-check: venv
-	$(PYTEST) tests/unit tests/fuzz -m 'not nightly and not thorough' --hypothesis-profile quick --numprocesses 2 \
-		$(RANDOM_ORDER) --suite unit-check=45
+	$(call each,$(addsuffix =1,$(UNIT_CHECK)))
+
+$(UNIT_CHECK): unit-check-%: venv
+	$(PYTEST) tests/unit tests/fuzz -m 'not nightly and not thorough' --share $*/$(words $(SHARES)) --hypothesis-profile quick \
+		$(RANDOM_ORDER) --suite $@=40
 
 # Unit tests and those with real parts, in every process that they start; what is left out is in pyproject.toml.
 COVERAGE := COVERAGE_FILE="$(CURDIR)/build/coverage/data" $(BIN)/python -m coverage

@@ -10,6 +10,9 @@ raised there ends one of the loop's callbacks instead of the test: the loop logs
 and every later test waits in vain.  So here the error is raised in the greenlet that waits.  Playwright itself raises
 errors where it was started, in a fixture; so tests of the browser are called where fixtures are, not in the reactor.
 
+Ctrl-C and SIGTERM end the run after the present test, and pytest says what has failed so far.  Twisted's own handlers
+would stop the reactor, and all tests that are left would fail.
+
 The reactor notices by SIGCHLD that a child process has ended.  A test that takes that from it, as asyncio's
 ``add_signal_handler`` does, fails: later tests would wait in vain for the end of their processes.
 """
@@ -35,6 +38,8 @@ from twisted.python.failure import Failure
 
 #: Seconds after its limit in which a test cleans up; then its wait ends in any case.  Its fixtures get as many.
 GRACE = 60.0
+#: Seconds that a test has to end by itself after Ctrl-C.
+AFTER_INTERRUPT = 5.0
 #: Seconds after a limit that passes between two phases of a test.
 SOON = 0.1
 
@@ -124,6 +129,24 @@ def pytest_configure() -> None:
     if pytest_twisted._instances.gr_twisted is not None:
         pytest_twisted.blockon_default = _blockon
         pytest_twisted._run_inline_callbacks = _run_in_reactor
+
+
+#: Of a process that runs tests and reports what came of them; pytest-xdist ends its workers itself.
+_reporting: pytest.Session | None = None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop(session: pytest.Session) -> None:
+    global _reporting
+    _reporting = None if hasattr(session.config, "workerinput") else session
+
+
+def _stop(number: int, _: object) -> None:
+    assert _reporting is not None
+    _reporting.shouldstop = signal.Signals(number).name
+    left, _interval = signal.getitimer(signal.ITIMER_REAL)
+    if left > AFTER_INTERRUPT:
+        _setitimer(signal.ITIMER_REAL, AFTER_INTERRUPT, GRACE)
 
 
 @pytest.hookimpl
@@ -219,6 +242,9 @@ def _signals_kept(phase: str) -> Iterator[None]:
         descriptor = signal.set_wakeup_fd(-1)
         signal.set_wakeup_fd(descriptor)
         _signals = _Signals(descriptor, signal.getsignal(signal.SIGCHLD))
+        if _reporting is not None:
+            signal.signal(signal.SIGINT, _stop)
+            signal.signal(signal.SIGTERM, _stop)
     try:
         yield
     except BaseException:

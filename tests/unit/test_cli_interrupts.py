@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import weakref
+from collections.abc import Iterator
 from threading import Event
 
 import pytest
@@ -13,6 +14,14 @@ from icefarm.cli.ui.terminal.sigint import interrupts_kept
 
 #: Seconds for an interrupt to come again, far above what it takes.
 LIMIT = 10.0
+
+
+@pytest.fixture(autouse=True)
+def interrupt_raises() -> Iterator[None]:
+    """Have Ctrl-C raise KeyboardInterrupt, as it does for a user; that of a run of tests ends the run later."""
+    former = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, former)
 
 
 class Garbage:

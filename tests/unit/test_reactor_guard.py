@@ -239,3 +239,36 @@ def test_a_test_that_takes_signals_from_the_reactor_fails_and_the_next_one_hears
         "hears_of_the_end_of_a_process": ["PASSED"],
     }, output
     assert "signal.set_wakeup_fd(-1)" in output
+
+
+INTERRUPTED = """
+import os, signal
+import pytest
+import reactor_guard
+from pytest_twisted import ensureDeferred
+from twisted.internet.defer import Deferred
+
+reactor_guard.AFTER_INTERRUPT = 0.5
+pytestmark = pytest.mark.timeout(60)
+
+def test_begins():
+    pass
+
+@ensureDeferred
+async def test_ends():
+    os.kill(os.getpid(), signal.{signal})
+    {then}
+
+def test_never_begins():
+    pass
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize(("then", "outcome"), [("pass", "PASSED"), ("await Deferred()", "FAILED")])
+def test_after_a_signal_the_test_that_runs_ends_and_none_begins(
+    tmp_path: Path, name: str, then: str, outcome: str
+) -> None:
+    found, output = outcomes(INTERRUPTED.format(signal=name, then=then), tmp_path)
+    assert found == {"begins": ["PASSED"], "ends": [outcome]}, output
+    assert f"Interrupted: {name}" in output

@@ -12,6 +12,7 @@ import pytest
 from costs import cpu_seconds
 from marks import MARKS, misplaced
 from scheduling import LONG, group_of
+from shares import Share, shared_out
 
 from icefarm.testing.processes.farm_process import OwnProcess
 
@@ -149,3 +150,52 @@ def test_every_directory_of_tests_is_in_a_suite_and_its_tests_have_the_mark_of_t
 )
 def test_a_test_that_is_in_no_suite_or_in_that_of_others_is_named(directory: str, marks: set[str], words: str) -> None:
     assert str(misplaced(directory, marks)).startswith(words)
+
+
+TESTS = Path(__file__).parents[1]
+
+
+def test_every_test_file_is_in_one_share_and_those_that_take_long_are_apart() -> None:
+    files = set(TESTS.rglob("test_*.py"))
+    for amount in (1, 2, 3):
+        shares = shared_out(sorted(files, reverse=True), amount)
+        assert set.union(*shares) == files
+        assert sum(map(len, shares)) == len(files)
+        assert shares == shared_out(sorted(files), amount)
+    first, second = shared_out(files, 2)
+    assert {each.name for each in first} & {"test_echo.py", "test_several_routers.py"} == {"test_echo.py"}
+    assert abs(len(first) - len(second)) < len(files) / 10
+
+
+def test_a_share_passes_over_the_files_of_the_others(tmp_path: Path) -> None:
+    files = [tmp_path / name for name in ("test_a.py", "b/test_b.py", "b/test_c.py")]
+    for file in files:
+        file.parent.mkdir(exist_ok=True)
+        file.touch()
+    shares = [Share.parse(words, [tmp_path]) for words in ("1/2", "2/2")]
+    for file in files:
+        assert [share.pytest_ignore_collect(file) for share in shares].count(None) == 1
+        assert [share.pytest_ignore_collect(file) for share in shares].count(True) == 1
+    # What is no test file, or stands outside, is nobody else's.
+    for other in (tmp_path / "conftest.py", tmp_path / "b", tmp_path.parent / "test_a.py"):
+        assert [share.pytest_ignore_collect(other) for share in shares] == [None, None]
+
+
+@pytest.mark.parametrize("words", ["0/2", "3/2", "1", "", "one/two", "-1/2"])
+def test_a_share_that_there_is_not_is_refused(words: str, tmp_path: Path) -> None:
+    with pytest.raises(pytest.UsageError, match="--share takes NUMBER/SHARES"):
+        Share.parse(words, [tmp_path])
+
+
+@pytest.mark.parametrize(
+    ("command", "suite"), [("check", "unit-check"), pytest.param("test", "unit", marks=pytest.mark.thorough)]
+)
+def test_make_runs_every_share_of_the_unit_tests(command: str, suite: str) -> None:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    said = subprocess.run(
+        ["make", "--just-print", command], cwd=TESTS.parent, env=environment, capture_output=True,
+        text=True, check=True, timeout=100,
+    ).stdout  # fmt: skip
+    amount = max(map(int, re.findall(r"--share \d+/(\d+)", said)))
+    assert re.findall(r"--share (\d+)/", said) == [str(number + 1) for number in range(amount)]
+    assert re.findall(rf"--suite {suite}-(\d+)=", said) == [str(number + 1) for number in range(amount)]
