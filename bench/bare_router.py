@@ -16,7 +16,7 @@ from icefarm.client import Boards, Farm
 from icefarm.client.api.process_engine import engine
 from icefarm.client.session import ClientSession
 
-__all__ = ["TOGETHER", "RouterLimit", "measure_lone_calls", "measure_router"]
+__all__ = ["TOGETHER", "RouterLimit", "lone_call", "measure_router"]
 
 #: Circuits in one call, each time.
 TOGETHER = (1, 16)
@@ -24,8 +24,6 @@ TOGETHER = (1, 16)
 CIRCUIT = 2_600
 #: Calls in flight, and seconds of each measurement.
 IN_FLIGHT, SECONDS = 64, 2.0
-#: Calls, one after the other, whose time is measured, after some that are not.
-LONE, LONE_WARM_UP = 300, 30
 #: Seconds for one call.
 LIMIT = 30.0
 
@@ -49,15 +47,11 @@ def measure_router(farm: Farm, boards: Boards) -> Sequence[RouterLimit]:
     return [RouterLimit(each, engine().run(_rate, session, serial, bytes(CIRCUIT * each))) for each in TOGETHER]
 
 
-def measure_lone_calls(farm: Farm, boards: Boards) -> Sequence[float]:
-    """Return how long such a call with one circuit takes that is alone, in ms, sorted: the limit of an evaluation."""
-    serial, session, payload = boards.serials[0], farm._subject, bytes(CIRCUIT)
-    taken = []
-    for _ in range(LONE_WARM_UP + LONE):
-        began = time.perf_counter()
-        engine().run(session.ask, serial, "ping", limit=LIMIT, payload=payload)
-        taken.append((time.perf_counter() - began) * 1000)
-    return sorted(taken[LONE_WARM_UP:])
+def lone_call(farm: Farm, boards: Boards) -> float:
+    """Return how long such a call with one circuit takes that is alone, in ms: the limit of an evaluation."""
+    began = time.perf_counter()
+    engine().run(farm._subject.ask, boards.serials[0], "ping", limit=LIMIT, payload=bytes(CIRCUIT))
+    return (time.perf_counter() - began) * 1000
 
 
 async def _rate(session: ClientSession, serial: str, payload: bytes) -> float:

@@ -10,7 +10,7 @@ from statistics import median
 from attrs import field, frozen
 
 from bench.accounts import Account, Accounts, Party, accounts_of, machine_time, pace, parties
-from bench.bare_router import RouterLimit, measure_lone_calls, measure_router
+from bench.bare_router import RouterLimit, lone_call, measure_router
 from bench.farm import running_farm
 from bench.files import CircuitFiles
 from bench.wire import traffic_to
@@ -20,9 +20,11 @@ __all__ = ["Effort", "InstantFigures", "Stretch", "measure_instant", "run_stretc
 
 #: Seconds of evaluations before each stretch that counts: connections, caches and buffers are warm then.
 WARM_UP = 1.0
-#: Evaluations, one after the other, whose latency is measured, after some that are not.
+#: Evaluations, one after the other, whose latency is measured, after some that are not; between so many of them as many
+#: calls are made, so that both meet the same machine.
 SINGLE = 300
 SINGLE_WARM_UP = 30
+SINGLE_TURN = 10
 #: Circuits that are evaluated twice.
 KNOWN = 200
 #: Times that boards are reserved.
@@ -123,8 +125,7 @@ def measure_instant(boards: int, circuits: CircuitFiles, effort: Effort, say: Ca
         ready = [_time_to_reserve(farm, boards) for _ in range(RESERVATIONS)]
         paths = cycle(map(str, circuits.paths))
         with farm.reserve(1) as one:
-            latency = _latencies(one, paths)
-            lone_calls = measure_lone_calls(farm, one)
+            latency, lone_calls = _latencies(farm, one, paths)
             known = _bytes_when_known(one, list(map(str, circuits.paths[:KNOWN])), process.url)
         _wait_for(farm, boards)
         with farm.reserve(boards) as all_boards:
@@ -156,14 +157,21 @@ def _wait_for(farm: Farm, boards: int) -> None:
             raise TimeoutError(f"{boards} boards were not available again after {RETURN_LIMIT:g} s")
 
 
-def _latencies(board: Boards, paths: Iterator[str]) -> list[float]:
-    taken = []
-    for _ in range(SINGLE_WARM_UP + SINGLE):
-        began = time.perf_counter()
-        for result in board.evaluate([next(paths)]):
-            _check(result)
-        taken.append((time.perf_counter() - began) * 1000)
-    return sorted(taken[SINGLE_WARM_UP:])
+def _latencies(farm: Farm, board: Boards, paths: Iterator[str]) -> tuple[list[float], list[float]]:
+    """Return how long single evaluations take, and calls over the bare router, in ms, sorted."""
+    taken: list[float] = []
+    calls: list[float] = []
+    while len(taken) < SINGLE_WARM_UP + SINGLE:
+        taken += [_latency(board, next(paths)) for _ in range(SINGLE_TURN)]
+        calls += [lone_call(farm, board) for _ in range(SINGLE_TURN)]
+    return sorted(taken[SINGLE_WARM_UP:]), sorted(calls[SINGLE_WARM_UP:])
+
+
+def _latency(board: Boards, path: str) -> float:
+    began = time.perf_counter()
+    for result in board.evaluate([path]):
+        _check(result)
+    return (time.perf_counter() - began) * 1000
 
 
 def _bytes_when_known(board: Boards, paths: Sequence[str], url: str) -> float:
