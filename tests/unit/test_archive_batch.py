@@ -54,6 +54,14 @@ def test_a_row_has_its_cells_in_the_order_of_the_columns() -> None:
     assert found == dict.fromkeys(COPIED, "\\N") | told
 
 
+def test_rows_are_copied_in_the_order_in_which_they_ended() -> None:
+    rows = [row(f"e{end}", ended_at=1000.5 + end, started_at=end or None) for end in (2, 0, 1)]
+    found = cells(as_text("w1", owned(*rows).in_order(), IDS))
+    assert [(each["evaluation_id"], each["ended_at"][17:19], each["started_at"][17:19]) for each in found] == [
+        ("e0", "40", ""), ("e1", "41", "01"), ("e2", "42", "02"),
+    ]  # fmt: skip
+
+
 @given(st.lists(st.one_of(st.none(), st.text(st.sampled_from("ab\\\t\n\r\x01é"), max_size=4)), min_size=1, max_size=5))
 def test_texts_are_read_as_they_are_whatever_stands_beside_them(circuits: list[str | None]) -> None:
     text = as_text("w1", owned(*(row(circuit=circuit) for circuit in circuits)), IDS)

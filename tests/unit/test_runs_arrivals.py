@@ -163,6 +163,27 @@ def test_of_too_many_rows_those_of_runs_that_had_none_for_long_are_given_up(
     assert model.arrivals.take("ada", OTHER, 2) is not None
 
 
+@pytest.mark.parametrize(
+    "values",
+    [
+        [0, 7, 4711],
+        [10**15 - 1, 10**15, 2**53 - 1],
+        [2**53 + 1, 10**30],
+        [-3, 5],
+        [2.5, 1e22],
+        [[1, [2]], True, "é"],
+        [7, None],
+    ],
+)
+def test_whatever_a_kind_measures_stands_in_the_lines_as_it_is_read_back(model: Model, values: Sequence[Any]) -> None:
+    rows = [row(model.a, of(index), value=value) for index, value in enumerate(values)]
+    model.arrive(*rows, failure(model.a, of(len(rows))))
+    model.arrive(*[row(model.a, of(20 + index), value=value) for index, value in enumerate(values)])
+    summary = model.summed_up()
+    assert summary is not None
+    assert said(summary) == said(model.read_back())
+
+
 def test_so_many_runs_are_known_at_most(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MOST_RUNS", 2)
     for digit in "cde":
