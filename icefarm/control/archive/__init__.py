@@ -6,9 +6,12 @@ Theory of operation
 
     worker --archive(rows)--> Intake --> Archive.store --> PostgreSQL, one partition a day
                                  |
+                                 +--> Arrivals: the lines of runs
                                  +--> MeasurementsArchived --> metrics, rates of experiments
 
     Retention (hourly): partitions ahead; the oldest are exported, if asked, and dropped
+
+A batch is columns on all of its way: `parsing` makes them, `rows` has their form.
 
 A row is keyed by the reservation and the evaluation id within it; so rows that a worker sends again are stored once.
 An evaluation that several boards were asked for, because a worker was lost, has one value: that of the highest attempt,
