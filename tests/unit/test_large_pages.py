@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import subprocess
@@ -88,6 +89,16 @@ def test_the_kernel_gathers_what_is_in_memory() -> None:
     assert after >= 12 << 10, done.stderr
 
 
+def test_a_python_without_ctypes_keeps_its_small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ctypes", None)
+    spec = importlib.util.find_spec(icefarm_large_pages.__name__)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    module.gather()
+
+
 class Reactor(Clock):
     """Runs from the beginning."""
 
@@ -106,3 +117,24 @@ def test_it_is_done_soon_after_the_start_and_once_more(monkeypatch: pytest.Monke
         reactor.advance(0.1)
         gathered.get(timeout=10)
     assert not reactor.getDelayedCalls()
+
+
+class NoThread:
+    """What a thread is where the system gives no more of them."""
+
+    asked = 0
+
+    def __init__(self, **_: object) -> None:
+        pass
+
+    def start(self) -> None:
+        NoThread.asked += 1
+        raise RuntimeError("can't start new thread")
+
+
+def test_a_system_without_another_thread_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(icefarm_large_pages, "Thread", NoThread)
+    reactor = Reactor()
+    gather_later(reactor)
+    reactor.advance(LATER[-1])
+    assert NoThread.asked == len(LATER)

@@ -10,7 +10,6 @@ large pages off, nothing happens.
 
 from __future__ import annotations
 
-import ctypes
 import re
 import time
 from collections.abc import Iterable, Iterator
@@ -67,12 +66,15 @@ def _full(areas: Iterable[str]) -> Iterator[tuple[int, int]]:
 
 def gather() -> None:
     """Gather what this process has in memory, one large page after the other."""
-    with suppress(OSError, ValueError, AttributeError):
+    with suppress(OSError, ValueError, AttributeError, ImportError):
         if "[never]" in (_KERNEL / "enabled").read_text():
             return
         size = int((_KERNEL / "hpage_pmd_size").read_text())
         with _AREAS.open() as lines:
             areas = list(collapsible(lines, size))
+        # A Python that was built without libffi has none; and it takes 10 ms of the start of a script.
+        import ctypes
+
         advise = ctypes.CDLL(None).madvise
         for start, length in areas:
             for page in range(start, start + length, size):
@@ -84,5 +86,10 @@ def gather() -> None:
 def gather_later(reactor: Any) -> None:
     """Gather soon after this reactor has started, in threads that end with it."""
     for seconds in LATER:
-        thread = Thread(target=gather, name="icefarm-large-pages", daemon=True)
-        reactor.callWhenRunning(reactor.callLater, seconds, thread.start)
+        reactor.callWhenRunning(reactor.callLater, seconds, _gather_apart)
+
+
+def _gather_apart() -> None:
+    # Where the system gives no more threads, pages stay as they are.
+    with suppress(RuntimeError):
+        Thread(target=gather, name="icefarm-large-pages", daemon=True).start()
