@@ -154,6 +154,14 @@ def test_a_client_has_them() -> None:
     assert autobahn.wamp.message.Call.parse.__module__ == lighten.__module__
 
 
+def test_what_has_been_replaced_stays() -> None:
+    module = fresh()
+    lighten(module)
+    replaced = [(getattr(module, name).parse, getattr(module, name).marshal) for name in USUAL]
+    lighten(module)
+    assert [(getattr(module, name).parse, getattr(module, name).marshal) for name in USUAL] == replaced
+
+
 def test_another_autobahn_is_left_as_it_is() -> None:
     class Call:
         __slots__ = ("procedure", "request")

@@ -45,7 +45,7 @@ Marshal = Callable[[Any], list[Any]]
 
 
 def lighten(messages: ModuleType) -> None:
-    """Replace the methods of these classes in Autobahn's module of messages."""
+    """Replace the methods of these classes in Autobahn's module of messages, unless somebody has replaced them."""
     makers: dict[str, tuple[Callable[[Any], Parse], Callable[[Any], Marshal]]] = {
         "Call": (_parses_call, _marshals_call),
         "Invocation": (_parses_invocation, _marshals_invocation),
@@ -54,7 +54,8 @@ def lighten(messages: ModuleType) -> None:
     }
     for name, (parses, marshals) in makers.items():
         kind: Any = getattr(messages, name)
-        if {slot for each in kind.__mro__ for slot in getattr(each, "__slots__", ())} == SLOTS[name]:
+        slots = {slot for each in kind.__mro__ for slot in getattr(each, "__slots__", ())}
+        if slots == SLOTS[name] and kind.parse.__module__ == kind.marshal.__module__ == kind.__module__:
             kind.parse, kind.marshal = staticmethod(parses(kind)), marshals(kind)
 
 
