@@ -17,7 +17,7 @@ from autobahn.wamp.message import Goodbye
 from autobahn.wamp.serializer import CBORSerializer
 from twisted.internet.testing import StringTransport
 
-from icefarm.concurrency.prompt.icefarm_rawsocket import data_received, receives, sends
+from icefarm.concurrency.prompt.icefarm_rawsocket import MOST_PIECES, data_received, receives, sends
 
 LONGEST = 1000
 
@@ -53,6 +53,17 @@ def test_a_message_arrives_byte_by_byte() -> None:
     for byte in b"\0\0\0\3abc\0\0\0\0\0\0\0\1d":
         data_received(receiver, bytes([byte]))
     assert receiver.received == [b"abc", b"", b"d"]
+
+
+def test_many_small_pieces_are_not_kept_apart() -> None:
+    receiver = Receiver()
+    receiver.MAX_LENGTH = length = 5 * MOST_PIECES
+    data_received(receiver, length.to_bytes(4))
+    for number in range(length):
+        assert receiver.received == []
+        assert len(receiver.__dict__["_pieces"]) <= MOST_PIECES
+        data_received(receiver, bytes([number % 251]))
+    assert receiver.received == [bytes(number % 251 for number in range(length))]
 
 
 def test_what_follows_a_message_that_is_too_long_is_not_read() -> None:

@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["data_received", "receives", "sends"]
+__all__ = ["MOST_PIECES", "data_received", "receives", "sends"]
 
 #: Bytes of the number before each message.
 PREFIX = 4
+#: Pieces of a message that are kept apart; one of a few bytes takes twenty times as much memory.
+MOST_PIECES = 1000
 
 
 def data_received(protocol: Any, data: bytes) -> None:
@@ -22,6 +24,8 @@ def data_received(protocol: Any, data: bytes) -> None:
         pieces.append(data)
         protocol._missing -= len(data)
         if protocol._missing > 0:
+            if len(pieces) > MOST_PIECES:
+                pieces[:] = [b"".join(pieces)]
             return
         data = b"".join(pieces)
         pieces.clear()
