@@ -41,16 +41,17 @@ class RotatedLog:
 
     def write(self, text: str) -> None:
         """Write one or several whole lines at once."""
-        if self._missing:
-            # The last one that was written may lack its end.
-            text = f"\n{self._note()}\n{text}"
+        # The last line that was written may lack its end.
+        said = f"\n{self._note()}\n{text}" if self._missing else text
+        # A name of a file may have bytes that are no text.
+        data = said.encode(errors="backslashreplace")
         try:
-            self.file.write(text.encode())
+            self.file.write(data)
         except OSError:
-            self._missing += 1
+            self._missing += text.count("\n")
         except ValueError:
             # A rotation has failed, which leaves the file closed.
-            self._missing += 1
+            self._missing += text.count("\n")
             with suppress(OSError):
                 self.file = self._open()
         else:

@@ -41,6 +41,17 @@ def test_a_log_whose_rotation_failed_is_opened_again(tmp_path: Path, monkeypatch
     assert log.path.read_text() == "zero\n\n(2 lines before this could not be written)\nthree\nfour\n"
 
 
+def test_each_line_that_is_missing_is_counted_and_bytes_that_are_no_text_cost_none(tmp_path: Path) -> None:
+    log = RotatedLog(tmp_path / "up.log")
+    disk, log.file._file = log.file._file, _FullDisk()
+    log.write("one\n\tits traceback\n")
+    log.write("two\n")
+    log.file._file = disk
+    log.write(f"cannot read {os.fsdecode(b'caf' + bytes([0xE9]))}\n")
+    log.close()
+    assert log.path.read_text() == "\n(3 lines before this could not be written)\ncannot read caf\\udce9\n"
+
+
 @pytest.mark.parametrize("as_json", [False, True])
 def test_an_observer_goes_on_after_a_full_disk(tmp_path: Path, as_json: bool) -> None:
     file: Any = RotatedLog(tmp_path / "up.log", "up" if as_json else None)
