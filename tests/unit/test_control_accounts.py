@@ -158,6 +158,17 @@ async def test_both_tokens_are_good_while_one_replaces_the_other() -> None:
 
 
 @ensureDeferred
+async def test_a_token_is_replaced_by_one_that_lasts_as_long_unless_a_time_is_given() -> None:
+    store = MemoryControl(TOKENS).store
+    made = [await store.add_token("ada", Role.CLIENT, "first", lasts=60.0)]
+    for number, lasts in enumerate((None, 90.0, None)):
+        made.append(await store.rotate_token("ada", f"later {number}", overlap=1.0, lasts=lasts))
+    assert [token.expires_at and token.expires_at - token.created_at for token in made] == [60.0, 60.0, 90.0, 90.0]
+    await store.add_token("bob", Role.CLIENT, "his")
+    assert (await store.rotate_token("bob", "his next", overlap=1.0)).expires_at is None
+
+
+@ensureDeferred
 async def test_an_open_farm_says_that_a_token_is_wrong() -> None:
     farm = MemoryControl()
     with pytest.raises(NotAuthorized, match=r"does not know that token.*can be left out"):
