@@ -144,7 +144,7 @@ def _fed(farm: FedFarm, feed: Feed, seconds: float, *, kept: bool) -> Turn:
         cursor.execute(_TABLES)
         cursor.execute(f"VACUUM (ANALYZE) {cursor.fetchone()[0]}")
     used = _accounts(farm).cpu_since(before)
-    # It is the same in any turn, but for noise, of which it has most.
+    # Every turn has as much of it, and its noise is larger than that of all else.
     used["worker"] -= feed.beside
     if kept and (arrived := farm.arrived(feed)) != feed.fed:
         raise RuntimeError(f"{feed.fed} rows were fed, and {arrived} arrived")

@@ -164,6 +164,13 @@ def test_boards_that_take_their_time_are_compared_with_what_they_could_do() -> N
     assert found["reserve all, 1000 boards"].met is True
 
 
+def test_a_farm_of_several_routers_does_not_stand_beside_the_goals_of_one() -> None:
+    several = many(1000)
+    several.routers, several.whole = 2, 1000.0
+    both = {each.goal.name: each.measured for each in Figures({}, many=[many(1000), several]).compared()}
+    assert both["router killed, until each board has evaluated, 1000 boards"] == 0.0
+
+
 def test_all_that_is_measured_of_the_standard_farms_has_its_place_in_the_table() -> None:
     whole = Figures({}, instant=[figures(boards, 1000) for boards in (1, 4, 64, 200)])
     whole.simulated = [SimulatedFigures(64, [stretch(600)], [stretch(700)])]
