@@ -30,7 +30,7 @@ from icefarm.control.archive.interface import (
     Stored,
 )
 from icefarm.control.archive.parsing import parse_rows
-from icefarm.control.archive.rows import owned_by
+from icefarm.control.archive.rows import NO_ROWS, owned_by
 from icefarm.control.archive.runs.arrivals import Arrivals
 from icefarm.control.archive.runs.interface import Closed, Run, RunFilter
 from icefarm.control.archive.usage import UsageQuery
@@ -147,7 +147,7 @@ async def rows_of_the_farms_own_are_kept_without_a_reservation_and_everybody_may
     rows = owned_by(parsed.rows, "icefarm", ("icefarm", "calibration"))
     await world.archive.keep("w1", rows)
     await world.archive.keep("w1", rows)
-    await world.archive.keep("w1", [])
+    await world.archive.keep("w1", NO_ROWS)
     found = await world.experiment("calibration")
     assert (found.account, found.done, found.shared) == ("icefarm", 2, True)
     assert [(each["serial"], each["client"], each["calibration"]) for each in await world.results("calibration")] == [
