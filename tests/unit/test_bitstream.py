@@ -209,6 +209,9 @@ def test_what_icepack_writes_is_known_without_a_look_at_each_command(
     written = body(boot, ZEROS[0], bram)
     for comment in (EMPTY_COMMENT, b"", b"\xff\0a note\0\0\xff"):
         assert normal_form(comment + written) == EMPTY_COMMENT + written
+    if bram is not None:
+        usual = EMPTY_COMMENT + written
+        assert normal_form(usual) is usual  # It is not even copied.
     # So is what is loaded of it.
     assert for_loading(EMPTY_COMMENT + written) == EMPTY_COMMENT + body(boot, ZEROS[0], None)
 

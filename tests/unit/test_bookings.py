@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from twisted.internet.defer import ensureDeferred
 from twisted.internet.task import Clock
 
-from icefarm.contract import BookingRecord, DeviceReport, DeviceStatus, KindRecord, WorkerHello
+from icefarm.contract import BookingRecord, DeviceReport, DeviceStatus, KindRecord, ReservationRecord, WorkerHello
 from icefarm.control.scheduling.bookings.calendar import (
     HAND_OVER,
     NOTICE,
@@ -257,14 +257,14 @@ def test_a_time_that_is_over_cannot_be_booked() -> None:
 
 
 def test_a_booking_is_cancelled_by_its_account_by_who_made_it_and_by_operators() -> None:
-    known = {"b": booking(booked_by="ada/1")}
+    known = {"b": booking(booked_by="ada/1"), "a": booking(booked_by="op")}
     for account in ("class", "ada", None):
         check_cancelling(["b"], known, account)
-    with pytest.raises(NotYours) as raised:
-        check_cancelling(["b"], known, "bob")
-    assert raised.value.fields == {"ids": ["b"]}
-    with pytest.raises(InvalidArgument, match="no booking c"):
-        check_cancelling(["b", "c"], known, None)
+    with pytest.raises(NotYours, match="not booked by you or for you: a, b") as raised:
+        check_cancelling(["b", "a"], known, "bob")
+    assert raised.value.fields == {"ids": ["a", "b"]}
+    with pytest.raises(InvalidArgument, match="no booking c, d;"):
+        check_cancelling(["b", "d", "c"], known, None)
 
 
 def test_the_most_spans_at_once_are_counted_from_a_moment_on() -> None:
@@ -312,6 +312,35 @@ def test_boards_that_nobody_takes_for_ten_minutes_are_released_one_by_one() -> N
     clock.advance(UNUSED)
     (changed,) = run(store.keep_bookings()).changed
     assert (changed.kept, changed.end_reason) == (0, "nobody took its boards")
+
+
+def used(serial: str, since: float, until: float | None = None, **more: Any) -> ReservationRecord:
+    """Return a reservation by the class from some seconds ago; ``until`` None: it goes on."""
+    end = None if until is None else NOW - until
+    record = ReservationRecord(f"{serial}{since}", serial, "w", "class", "pulsecount", {}, NOW - since, NOW + HOUR, end)
+    return evolve(record, **more)
+
+
+def kept(wanted: BookingRecord, *recent: ReservationRecord) -> int:
+    """Return how many boards a booking keeps now, after these reservations."""
+    return next((each.kept for each in progressed(Calendar((wanted,)), recent, NOW)), wanted.kept)
+
+
+def test_a_booking_keeps_as_many_boards_as_were_used_at_the_same_time_lately() -> None:
+    three = booking(amount=3, starts_in=-UNUSED)
+    assert kept(three, used("A", 300), used("B", 200, 50), used("C", 100)) == 3
+    assert kept(three, used("A", 300, 200), used("B", 150, 50), used("C", 40)) == 1
+    assert kept(three, used("A", 300), used("B", 200, client="ada")) == 1
+    # Clients that share a board use one board, from the first of them to the last.
+    shared = [used("A", 300, 200, within="r"), used("A", 250, 40, within="r"), used("B", 100, within="s")]
+    assert kept(three, *shared) == 2
+    assert kept(three, *shared[:2], used("C", 30)) == 1
+
+
+def test_of_booked_boards_only_those_count_that_were_named() -> None:
+    named = booking(amount=2, starts_in=-UNUSED, serials=["A", "B"])
+    assert kept(named, used("A", 300), used("C", 300)) == 1
+    assert kept(named, used("A", 300), used("B", 300)) == 2
 
 
 def test_a_board_that_was_given_back_stays_booked_for_ten_minutes() -> None:
