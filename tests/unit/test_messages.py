@@ -76,7 +76,7 @@ def test_a_result_of_zero_pulses_below_freezing_is_a_result() -> None:
 
 @pytest.mark.parametrize(
     ("number", "origin"),
-    [(0, "measured"), (1, "simulated"), (2, "extrapolated"), (3, "landscape"), (7, "origin 7")],
+    [(0, "measured"), (1, "simulated"), (2, "extrapolated"), (3, "landscape"), (4, "origin 4"), (7, "origin 7")],
 )
 def test_a_result_says_how_it_came_to_be(number: int, origin: str) -> None:
     payload = struct.pack("<IIQIIhH", 1, 34600, 0, 1000, 0, 2500, number)
@@ -121,5 +121,23 @@ def test_more_than_a_board_takes_is_refused() -> None:
         messages.evaluate(1, b"x", 1, Encoding.RAW, bytes(257))
     with pytest.raises(ValueError, match="1024"):
         messages.test(1, bytes(1025))
-    with pytest.raises(ValueError, match="0x40"):
-        messages.message(0x20, 1, b"")
+    for type_, payload in ((0x20, b""), (0x80, b""), (0x40, bytes(1025))):
+        with pytest.raises(ValueError, match="0x40"):
+            messages.message(type_, 1, payload)
+
+
+def sent(request: bytes) -> Frame:
+    (frame,) = FrameReader(max_payload=200_000).feed(request)
+    assert isinstance(frame, Frame)
+    return frame
+
+
+def test_as_much_as_a_board_takes_is_sent() -> None:
+    parameters = bytes(range(256))
+    whole = sent(messages.evaluate(5, bytes(104_960 - 8 - 256), 104_090, Encoding.LZ4, parameters, slower=2))
+    assert (whole.type, whole.id, len(whole.payload)) == (FrameType.EVALUATE, 5, 104_960)
+    assert struct.unpack_from("<BBHI", whole.payload) == (Encoding.LZ4, 2, 256, 104_090)
+    assert whole.payload[8:].startswith(parameters)
+    assert sent(messages.test(6, bytes(1024))) == Frame(FrameType.TEST, 6, bytes(1024))
+    for type_ in (0x40, 0x7F):
+        assert sent(messages.message(type_, 7, bytes(1024))) == Frame(type_, 7, bytes(1024))

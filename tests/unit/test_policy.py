@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -305,27 +306,35 @@ def test_a_request_for_shared_boards_gets_free_ones_and_then_those_that_the_fewe
 
 
 @pytest.mark.parametrize(
-    ("error", "kind", "words", "fields"),
+    ("refusal", "about", "kind", "words", "fields"),
     [
-        (explanations.unknown_worker("w9"), UnknownWorker, "no worker 'w9'", {"worker": "w9"}),
-        (explanations.contested("A", "w1"), NotYours, "board A is on worker 'w1'", {"serial": "A", "worker": "w1"}),
-        (explanations.incomplete(2, 3), Unavailable, "of 3 boards .* 2 are left", {}),
-        (explanations.foreign_request("r1"), InvalidArgument, "request 'r1' is another client's", {}),
-        (explanations.not_yours(["A", "B"]), NotYours, "not reserved by you: A, B", {"serials": ["A", "B"]}),
+        (explanations.unknown_worker, ["w9"], UnknownWorker, "no worker 'w9'", {"worker": "w9"}),
         (
-            explanations.cannot_delete([reserved("A"), board("B")]),
+            explanations.contested,
+            ["A", "w1"],
+            NotYours,
+            "board A is on worker 'w1' already",
+            {"serial": "A", "worker": "w1"},
+        ),
+        (explanations.incomplete, [2, 3], Unavailable, "of 3 boards .* 2 are left", {}),
+        (explanations.foreign_request, ["r1"], InvalidArgument, "request 'r1' is another client's", {}),
+        (explanations.not_yours, [["A", "B"]], NotYours, "not reserved by you: A, B", {"serials": ["A", "B"]}),
+        (
+            explanations.cannot_delete,
+            [[reserved("A"), board("B")]],
             InvalidArgument,
             "board A is reserved by 'bob'; board B is available; only boards that are offline",
             {"serials": ["A", "B"]},
         ),
-        (explanations.undeletable_worker("w1", ["A", "B"]), InvalidArgument, "that are reserved: A, B; end these", {}),
-        (explanations.undeletable_worker("w1", []), InvalidArgument, "worker 'w1' is online", {}),
-        (explanations.token_exists("t"), InvalidArgument, "token named 't' already", {}),
-        (explanations.unknown_token("t"), InvalidArgument, "no token named 't'", {}),
-        (explanations.too_many_labels("board A"), InvalidArgument, "board A would have more than", {}),
-        (explanations.unknown_accounts(["x", "y"], []), InvalidArgument, "^there is no account x, y$", {}),
+        (explanations.undeletable_worker, ["w1", ["A", "B"]], InvalidArgument, "reserved: A, B; end these first", {}),
+        (explanations.undeletable_worker, ["w1", []], InvalidArgument, "worker 'w1' is online", {}),
+        (explanations.token_exists, ["t"], InvalidArgument, "token named 't' already", {}),
+        (explanations.unknown_token, ["t"], InvalidArgument, "no token named 't'", {}),
+        (explanations.too_many_labels, ["board A"], InvalidArgument, "board A would have more than", {}),
+        (explanations.unknown_accounts, [["x", "y"], []], InvalidArgument, "^there is no account x, y$", {}),
         (
-            explanations.unknown_accounts(["x"], ["op", "w1"]),
+            explanations.unknown_accounts,
+            [["x"], ["op", "w1"]],
             InvalidArgument,
             "^there is no account x; op, w1 also signs in as worker or operator",
             {},
@@ -333,8 +342,13 @@ def test_a_request_for_shared_boards_gets_free_ones_and_then_those_that_the_fewe
     ],
 )
 def test_a_refusal_names_what_it_is_about(
-    error: IcefarmError, kind: type[IcefarmError], words: str, fields: dict[str, object]
+    refusal: Callable[..., IcefarmError],
+    about: list[Any],
+    kind: type[IcefarmError],
+    words: str,
+    fields: dict[str, object],
 ) -> None:
+    error = refusal(*about)
     assert type(error) is kind
     assert re.search(words, error.message)
     assert error.fields == fields
