@@ -5,8 +5,9 @@ pyproject.toml says which modules and tests).  ``build/mutation.md`` has the sco
 no test noticed.  Changes that change nothing are in ``tests/equivalent_changes.toml``, with the reason, and do not
 count.  Exits with 1 if fewer than `GOAL` per cent of the others were noticed.
 
-Names of changes (``icefarm.selectors.*``) choose some, and ``--every 10`` one of ten.  What was tried before counts as
-well, until ``--anew``.
+Names of changes (``icefarm.selectors.*``) choose some, and ``--every 10`` one of ten.  ``--quick`` and
+``--tests tests/unit/test_selectors.py`` try them with few tests, in a fraction of the time.  What was tried before
+counts as well, until ``--anew``.
 """
 
 from __future__ import annotations
@@ -144,14 +145,15 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--every", type=int, default=1, help="try one change of so many")
     parser.add_argument("--longest", type=float, default=1.0, help="seconds of a test that takes part")
     parser.add_argument("--quick", action="store_true", help="with the tests of `make check` alone")
+    parser.add_argument(
+        "--tests", action="append", default=[], metavar="FILE", help="with these alone; may be repeated"
+    )
     parser.add_argument("--anew", action="store_true", help="forget what was tried before")
-    options = parser.parse_args(arguments)
-    if options.anew:
+    options = vars(parser.parse_args(arguments))
+    if options.pop("anew"):
         shutil.rmtree(MUTANTS, ignore_errors=True)
     tries = [sys.executable, str(ROOT / "build_backend" / "mutation_tries.py")]
-    tests = "quick" if options.quick else "all"
-    trying = [*tries, str(options.every), str(options.longest), tests, *options.names]
-    steps = (([*tries, "make"], ROOT), (trying, MUTANTS))
+    steps = (([*tries, "make"], ROOT), ([*tries, json.dumps(options)], MUTANTS))
     for command, directory in steps:
         if subprocess.run(command, cwd=directory, check=False).returncode != 0:
             print("changes can't be tried", file=sys.stderr)

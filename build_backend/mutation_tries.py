@@ -197,16 +197,20 @@ def make_changes() -> None:
 QUICK = ("-m", "not thorough", "--hypothesis-profile", "quick")
 
 
-def try_changes(patterns: Sequence[str], every: int, longest: float, *, quick: bool) -> int:
-    """Try changes in the directory of changed sources, which is the working directory; return pytest's exit code."""
+def try_changes(names: Sequence[str], every: int, longest: float, *, quick: bool, tests: Sequence[str]) -> int:
+    """Try changes in the directory of changed sources, which is the working directory; return pytest's exit code.
+
+    ``tests`` are those that take part; if there are none, all that pyproject.toml names do.
+    """
     from mutmut.configuration import config
     from mutmut.mutation.trampoline import set_mutant_under_test
     from mutmut.state import state
 
     settings = config()
     sys.path.insert(0, os.getcwd())
-    tries = Tries(Path.cwd(), patterns, every, longest, set_mutant_under_test, state()._stats)
-    arguments = [*settings.pytest_add_cli_args, *(QUICK if quick else ()), *settings.pytest_add_cli_args_test_selection]
+    tries = Tries(Path.cwd(), names, every, longest, set_mutant_under_test, state()._stats)
+    arguments = [*settings.pytest_add_cli_args, *(QUICK if quick else ())]
+    arguments += tests or settings.pytest_add_cli_args_test_selection
     code = pytest.main(["-q", "--rootdir=.", *arguments], plugins=[tries])
     # It says that no test ran: all ran in forks.
     return 0 if code == pytest.ExitCode.NO_TESTS_COLLECTED else int(code)
@@ -216,5 +220,5 @@ if __name__ == "__main__":
     match sys.argv[1:]:
         case ["make"]:
             make_changes()
-        case [every, longest, ("quick" | "all") as tests, *patterns]:
-            sys.exit(try_changes(patterns, int(every), float(longest), quick=tests == "quick"))
+        case [options]:
+            sys.exit(try_changes(**json.loads(options)))

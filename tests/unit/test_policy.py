@@ -11,10 +11,11 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from icefarm.contract import BoardHealth, DeviceRecord, DeviceStatus, WorkerRecord
+from icefarm.contract import BoardCalibration, BoardHealth, DeviceRecord, DeviceStatus, WorkerRecord
 from icefarm.control.scheduling import explanations
 from icefarm.control.scheduling.availability import (
     Sharing,
+    SuspectRule,
     UnavailableReason,
     current_status,
     free,
@@ -22,7 +23,7 @@ from icefarm.control.scheduling.availability import (
     unavailable_reason,
     undeletable,
 )
-from icefarm.control.scheduling.placement import MAX_BOARDS, ReservationRequest, choose
+from icefarm.control.scheduling.placement import MAX_BOARDS, ReservationRequest, Terms, choose, terms_of
 from icefarm.errors import (
     IcefarmError,
     InvalidArgument,
@@ -154,6 +155,55 @@ def test_no_worker_gets_a_board_more_than_another_that_has_some_left(devices: li
 def test_a_board_with_fewer_failures_comes_first() -> None:
     devices = [board("A", failures=3), board("B", failures=0), board("C", failures=1)]
     assert choose(devices, [worker()], some(2), NOW) == ["B", "C"]
+
+
+def suspect(serial: str, rule: SuspectRule, **changes: Any) -> DeviceRecord:
+    figures = (9.0, 0.1, 2.0, 0.0, 0.0, 0.0, 0.0)
+    return board(serial, calibration=BoardCalibration("c", "r", NOW, None, *figures, 20, "it jumped", rule), **changes)
+
+
+def test_a_suspect_board_is_given_out_last_or_not_at_all_or_like_any_other() -> None:
+    devices = [suspect("A", SuspectRule.AVOID), board("B", failures=9), board("C", "w2"), board("D", failures=3)]
+    both = [worker(), worker("w2")]
+    assert choose(devices, both, some(4), NOW) == ["C", "D", "B", "A"]
+    assert choose(devices, both, these("A"), NOW) == ["A"]
+    devices[0] = suspect("A", SuspectRule.IGNORE)
+    assert choose(devices, both, some(2), NOW) == ["A", "C"]
+    devices[0] = suspect("A", SuspectRule.SET_ASIDE)
+    with pytest.raises(Unavailable, match="4 suitable boards: 3 free, 1 set aside as suspect"):
+        choose(devices, both, some(4), NOW)
+
+
+def test_a_request_may_begin_with_fewer_boards_than_it_is_for() -> None:
+    devices = [board("A"), board("B"), reserved("C")]
+    assert choose(devices, [worker()], some(3, at_least=1), NOW) == ["A", "B"]
+    assert choose(devices, [worker()], some(1, at_least=9), NOW) == ["A"]
+    with pytest.raises(Unavailable, match="3 boards of kind 'counter' asked for"):
+        choose(devices, [worker()], some(4, at_least=3), NOW)
+
+
+@pytest.mark.parametrize(
+    ("asked", "terms"),
+    [
+        ({"amount": None}, Terms(60.0)),
+        ({"amount": 4}, Terms(60.0)),
+        ({"amount": 4, "at_least": 2}, Terms(60.0, 4, None, "real")),
+        ({"amount": 4, "at_least": 4, "preemptible": True}, Terms(60.0, 4, 4, "real")),
+        ({"amount": 4, "preemptible": True}, Terms(60.0, 4, 1, "real")),
+    ],
+)
+def test_only_a_request_that_may_begin_with_fewer_or_give_some_up_makes_a_group(
+    asked: dict[str, Any], terms: Terms
+) -> None:
+    assert terms_of(60.0, **{"at_least": None, "preemptible": None, "where": "real", **asked}) == terms
+
+
+@pytest.mark.parametrize(
+    "asked", [{"amount": None, "at_least": 1}, {"amount": None, "preemptible": True}, {"at_least": 0}, {"at_least": 5}]
+)
+def test_senseless_terms_are_refused(asked: dict[str, Any]) -> None:
+    with pytest.raises(InvalidArgument, match=r"at_least .*number of boards, not"):
+        terms_of(60.0, **{"amount": 4, "at_least": None, "preemptible": None, **asked})
 
 
 def test_boards_asked_for_by_serial_come_in_that_order() -> None:
@@ -382,6 +432,8 @@ def test_a_board_that_was_reserved_a_day_ago_or_more_is_said_to_be_with_the_date
         ({"amount": 1, "options": {"x": b"bytes"}}, "can't be kept as JSON"),
         ({"amount": 1, "options": {"x": float("nan")}}, "can't be kept as JSON"),
         ({"amount": 1, "options": {"x": "y" * 20_000}}, "at most 16384"),
+        ({"amount": 1, "sharers": 2, "at_least": 1}, "^at_least goes with boards that a client has for itself"),
+        ({"serials": ["A"] * (MAX_BOARDS + 1)}, "at most 10000 at once"),
     ],
 )
 def test_a_senseless_request_is_refused(arguments: dict[str, Any], words: str) -> None:
