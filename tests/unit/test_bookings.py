@@ -14,7 +14,16 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from twisted.internet.defer import ensureDeferred
 from twisted.internet.task import Clock
 
-from icefarm.contract import BookingRecord, DeviceReport, DeviceStatus, KindRecord, ReservationRecord, WorkerHello
+from icefarm.contract import (
+    BookingRecord,
+    DeviceRecord,
+    DeviceReport,
+    DeviceStatus,
+    KindRecord,
+    ReservationRecord,
+    WorkerHello,
+    WorkerRecord,
+)
 from icefarm.control.scheduling.bookings.calendar import (
     HAND_OVER,
     NOTICE,
@@ -27,8 +36,16 @@ from icefarm.control.scheduling.bookings.calendar import (
 )
 from icefarm.control.scheduling.bookings.matching import Claim, assign
 from icefarm.control.scheduling.bookings.rules import ask_again, check_booking, check_cancelling, progressed
-from icefarm.control.scheduling.placement import ReservationRequest
+from icefarm.control.scheduling.placement import (
+    BY_ACCESS,
+    Allotment,
+    Extension,
+    ReservationRequest,
+    allot,
+    extended,
+)
 from icefarm.errors import IcefarmError, InvalidArgument, LimitReached, NotYours, Unavailable
+from icefarm.selectors.boards import parse_boards
 from icefarm.testing.memory.store import MemoryStore
 from icefarm.text.local_time import utc
 
@@ -427,6 +444,87 @@ def test_a_booking_with_a_selector_keeps_boards_that_it_selects() -> None:
     assert record.serial == "S0"
     with pytest.raises(Unavailable, match="1 too few"):
         run(store.book(booking(amount=1, starts_in=0.0, account="other", where="lab=3")))
+
+
+# ------------------------------------------------------------------------------------- what a request gets of the rest
+
+
+WORKERS = [WorkerRecord("w", "online", False, "h", "1", ["pulsecount"], 0, NOW, shared_kinds=["pulsecount"])]
+
+
+def boards(*serials: str, **changes: Any) -> list[DeviceRecord]:
+    nothing = (None,) * 7
+    made = [DeviceRecord(serial, "w", DeviceStatus.AVAILABLE, *nothing, 0, 0, 0, None, NOW) for serial in serials]
+    return [evolve(each, **changes) for each in made]
+
+
+def got(bookings: Sequence[BookingRecord], request: ReservationRequest, devices: list[DeviceRecord]) -> Allotment:
+    """Return what ada gets for five hours."""
+    return allot(devices, WORKERS, request, NOW, "ada", 5 * HOUR, Calendar(tuple(bookings)))
+
+
+def pulses(amount: int = 1, **more: Any) -> ReservationRequest:
+    return ReservationRequest("pulsecount", amount=amount, **more)
+
+
+def test_a_request_rather_gets_boards_for_its_whole_time() -> None:
+    later = booking(amount=1, serials=["A"])
+    assert got([], pulses(), boards("A", "B")) == Allotment(["A"], 5 * HOUR)
+    assert got([later], pulses(), boards("A", "B")) == Allotment(["B"], 5 * HOUR)
+    # One that names the board, or needs it, has it until the booking starts.
+    shorter = (HOUR, in_words(later), later.starts_at)
+    assert got([later], pulses(2), boards("A", "B")) == Allotment(["A", "B"], *shorter)
+    named = ReservationRequest("pulsecount", serials=["A"])
+    assert got([later], named, boards("A", "B")) == Allotment(["A"], *shorter)
+    assert got([booking(account="ada")], pulses(2), boards("A", "B")) == Allotment(["A", "B"], 5 * HOUR)
+
+
+def test_a_board_that_is_kept_for_a_booking_is_refused_with_that_booking() -> None:
+    now = booking(amount=1, starts_in=-10.0)
+    for request in (pulses(2), ReservationRequest("pulsecount", serials=["A", "B"])):
+        with pytest.raises(Unavailable) as raised:
+            got([now], request, boards("A", "B"))
+        assert in_words(now) in raised.value.message
+    # A booking keeps rather what a request has no use for.
+    assert got([now], ReservationRequest("pulsecount", serials=["B"]), boards("A", "B")).serials == ["B"]
+    assert got([now], pulses(avoid=["A"]), boards("A", "B")).serials == ["B"]
+    at_desk = evolve(boards("A")[0], labels={"at": "desk"})
+    assert got([now], pulses(where=parse_boards("at=desk")), [at_desk, *boards("B")]).serials == ["A"]
+
+
+def test_a_board_that_accounts_of_a_booking_share_is_theirs() -> None:
+    now = booking(amount=1, starts_in=-10.0)
+    (shared,) = boards("A", client="class/1", reservation="r", kind="pulsecount", shares={"s": "class/1"})
+    with pytest.raises(Unavailable, match="kept for a booking: 1 board is booked for class"):
+        got([now], ReservationRequest("pulsecount", serials=["A"], sharers=3), [shared])
+    assert got([], ReservationRequest("pulsecount", serials=["A"], sharers=3), [shared]).serials == ["A"]
+
+
+def of_ada(serial: str, lasts: float, made: float = 60.0) -> ReservationRecord:
+    return evolve(used(serial, made, client="ada"), expires_at=NOW + lasts)
+
+
+def test_reservations_are_extended_until_the_first_booking_that_would_miss_their_boards() -> None:
+    records = [of_ada("A", 60.0), of_ada("B", 60.0, made=90.0)]
+    devices = [
+        evolve(board, client="ada", reserved_at=record.created_at, expires_at=record.expires_at)
+        for board, record in zip(boards("A", "B"), records, strict=True)
+    ]
+    one = booking(amount=1)
+    whole = NOW + 5 * HOUR
+
+    def until(*bookings: BookingRecord, latest: dict[str, float] | None = None) -> list[Extension]:
+        return extended(records, devices, WORKERS, NOW, 5 * HOUR, Calendar(bookings), latest or {})
+
+    assert until() == [Extension("B", whole), Extension("A", whole)]
+    # The older reservation goes on; the newer one ends for the booking.
+    assert until(one) == [Extension("B", whole), Extension("A", one.starts_at, in_words(one))]
+    assert until(booking(account="ada")) == until()
+    # None ends sooner than it would anyway.
+    soon = booking(amount=2, starts_in=30.0)
+    assert until(soon) == [Extension(serial, NOW + 60.0, in_words(soon)) for serial in "BA"]
+    ends = [Extension("B", NOW + 60.0, BY_ACCESS), Extension("A", NOW + HOUR, BY_ACCESS)]
+    assert until(latest={"A": NOW + HOUR, "B": NOW}) == ends
 
 
 class Lab(RuleBasedStateMachine):

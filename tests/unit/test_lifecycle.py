@@ -234,6 +234,40 @@ def test_a_procedure_that_cannot_be_running_is_a_fault(event: e.Event) -> None:
         step(fresh(), event)
 
 
+@pytest.mark.parametrize(
+    ("life", "event", "words"),
+    [
+        (ready(), e.TimedOutWaiting(), "a time-out in Ready"),
+        (ready(), e.Written(), "Written.* in Ready"),
+        (fresh(), e.Failed("is silent"), r"a failure \(is silent\) in Gone"),
+        (fresh(), e.PortLost("hung up"), r"a lost port \(hung up\) in Gone"),
+    ],
+)
+def test_what_is_impossible_says_what_came_in_which_state(life: Life, event: e.Event, words: str) -> None:
+    with pytest.raises(Impossible, match=words):
+        step(life, event)
+
+
+def test_those_who_use_a_board_are_told_why_it_went() -> None:
+    assert run(reserved(), UNPLUG)[1] == [e.SuspendKind("unplugged"), e.ClosePort()]
+    assert run(reserved(), e.PortLost("hung up"))[1] == [e.SuspendKind("lost: hung up"), e.ClosePort()]
+    assert run(reserved(), e.Release())[1][0] == e.SuspendKind("the board is being restarted")
+
+
+def test_a_board_that_runs_another_firmware_than_was_written_has_failed_once() -> None:
+    life, effects = run(ready(), e.Assign(WANT), *FLASH, e.Greeted(DEFAULT))
+    assert (life.state, life.tries, effects) == (s.Seen(), 1, [e.OpenPort(TTY)])
+
+
+def test_a_broken_board_is_gone_when_neither_its_port_nor_its_boot_drive_is_left() -> None:
+    with_both = evolve(broken(), drive=DRIVE)
+    assert run(with_both, LOADER_GONE) == (broken(), [])
+    assert run(with_both, UNPLUG) == (evolve(with_both, port=None), [])
+    for events in ([LOADER_GONE, UNPLUG], [UNPLUG, LOADER_GONE]):
+        life, effects = run(with_both, *events)
+        assert (life.state, effects) == (s.Gone(why="unplugged"), [e.FailWaiting("the board is unplugged")])
+
+
 # ------------------------------------------------------------------------------------------------------- power
 
 PLACE = "1-1"
@@ -309,6 +343,29 @@ def test_an_unreliable_board_never_loses_its_power() -> None:
     life, effects = run(evolve(reserved(), power=True), e.Unreliable("is unreliable", again=True))
     assert isinstance(life.state, s.Broken)
     assert not any(isinstance(effect, e.CyclePower) for effect in effects)
+
+
+def test_an_unreliable_board_is_flashed_once_before_it_is_set_aside() -> None:
+    life, effects = run(reserved(), e.Unreliable("is unreliable"))
+    assert life.state == s.Touching()
+    assert effects == [e.SuspendKind("the board is being restarted"), e.ClosePort(), e.Touch1200(TTY)]
+    life, effects = run(reserved(), e.Unreliable("is unreliable", again=True))
+    assert life.state == s.Broken("is unreliable")
+    assert effects == [e.SuspendKind("is unreliable"), e.ClosePort(), e.FailWaiting("the board is unreliable")]
+    # Its reservation may have ended before.
+    assert run(ready(), e.Unreliable("is unreliable", again=True)) == (ready(), [])
+
+
+def test_a_board_that_does_not_come_to_its_boot_loader_has_its_power_cycled() -> None:
+    life, effects = run(Life(DEFAULT, power=True), PLUG, e.Greeted(COUNTER), UNPLUG, e.TimedOutWaiting())
+    assert life.state == s.Cycling("left for its boot loader, and no boot drive appeared")
+    assert effects == [e.CyclePower(PLACE)]
+
+
+def test_a_board_has_time_for_its_power_to_be_cycled_and_then_to_start() -> None:
+    life, _ = failing()
+    assert time_limit(life) == s.CYCLE_LIMIT
+    assert time_limit(run(life, UNPLUG, e.Cycled())[0]) == s.RESTART_LIMIT
 
 
 def test_a_reserved_board_keeps_its_reservation_while_its_power_is_cycled() -> None:
