@@ -349,7 +349,7 @@ def test_a_booking_keeps_as_many_boards_as_were_used_at_the_same_time_lately() -
     assert kept(three, used("A", 300, 200), used("B", 150, 50), used("C", 40)) == 1
     assert kept(three, used("A", 300), used("B", 200, client="ada")) == 1
     # Clients that share a board use one board, from the first of them to the last.
-    shared = [used("A", 300, 200, within="r"), used("A", 250, 40, within="r"), used("B", 100, within="s")]
+    shared = [used("A", 300, 40, within="r"), used("A", 250, 200, within="r"), used("B", 100, within="s")]
     assert kept(three, *shared) == 2
     assert kept(three, *shared[:2], used("C", 30)) == 1
 
@@ -497,7 +497,9 @@ def test_a_board_that_accounts_of_a_booking_share_is_theirs() -> None:
     (shared,) = boards("A", client="class/1", reservation="r", kind="pulsecount", shares={"s": "class/1"})
     with pytest.raises(Unavailable, match="kept for a booking: 1 board is booked for class"):
         got([now], ReservationRequest("pulsecount", serials=["A"], sharers=3), [shared])
-    assert got([], ReservationRequest("pulsecount", serials=["A"], sharers=3), [shared]).serials == ["A"]
+    request = ReservationRequest("pulsecount", serials=["A"], sharers=3)
+    assert got([], request, [shared]).serials == ["A"]
+    assert allot([shared], WORKERS, request, NOW, "class/2", HOUR, Calendar((now,))).serials == ["A"]
 
 
 def of_ada(serial: str, lasts: float, made: float = 60.0) -> ReservationRecord:

@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 from pytest_twisted import ensureDeferred
 from test_control_reserve import live, start
 
-from icefarm.contract import control_procedure
+from icefarm.contract import ReservationRecord, control_procedure
 from icefarm.control.reservations.sharing.shares import Shares
-from icefarm.control.scheduling.estimates import FEW, HoldTimes, Pending, Range, expected
-from icefarm.control.scheduling.fair_share import ADVANCE, HALF_LIFE, Hold, Ledger, standing, weight_of
+from icefarm.control.scheduling.estimates import FEW, HoldTimes, Pending, Range, expected, outlooks
+from icefarm.control.scheduling.fair_queue import QueuedRequest, Verdict
+from icefarm.control.scheduling.fair_share import ADVANCE, GRAIN, HALF_LIFE, Hold, Ledger, Standing, standing, weight_of
+from icefarm.control.scheduling.placement import ReservationRequest
 from icefarm.control.sessions.limits import AccountLimits, FarmLimits
 from icefarm.testing.memory.control_harness import LIMIT, MemoryControl
 
@@ -57,6 +59,45 @@ def test_a_ledger_that_begins_with_sums_goes_on_like_the_one_that_they_are_of(pa
     assert second.at(now + 500).get("ada", 0.0) == pytest.approx(whole.at(now + 500).get("ada", 0.0), abs=2.0)
 
 
+@pytest.mark.parametrize("seconds", [0.0, 0.5, 10.0])
+def test_a_short_hold_weighs_as_many_board_seconds_as_it_lasted(seconds: float) -> None:
+    assert weight_of(0.0, seconds, seconds, HOUR) == pytest.approx(seconds, rel=1e-2)
+    ledger = Ledger(HOUR)
+    ledger.add(Hold("ada", 0.0, seconds, part=0.5))
+    ledger.add(Hold("ada", 0.0, None))
+    assert ledger.at(seconds) == ({"ada": pytest.approx(5.0, rel=1e-2)} if seconds == 10.0 else {})
+
+
+def test_what_an_account_used_and_has_is_divided_by_its_weight() -> None:
+    stand = Standing(0.0, {"ada": 6000.0}, {"ada": 2.0, "eve": 0.01}, held={"ada": 3})
+    assert [stand.level(client) for client in ("ada/laptop", "bob", "eve")] == [50, 0, 0]
+    assert [stand.boards(client) for client in ("ada/laptop", "bob", "eve")] == [1.5, 0.0, 0.0]
+    assert (stand.lead("bob", "ada"), stand.lead("ada", "bob")) == (3000.0, -3000.0)
+    given = stand.given("ada/x", 1).given("ada/y", 1).given("bob", 1)
+    assert (given.level("ada"), given.level("bob")) == (50 + 2 * ADVANCE / 2 / GRAIN, ADVANCE / GRAIN)
+    assert (given.boards("ada"), given.boards("bob"), given.boards("eve")) == (2.5, 1.0, 0.0)
+
+
+def test_a_board_may_go_to_an_account_until_both_have_as_many() -> None:
+    stand = Standing(held={"ada": 3})
+    assert stand.is_fairer("bob", "ada")
+    once = stand.moved("ada/x", "bob/y")
+    assert (once.boards("ada"), once.boards("bob")) == (2, 1)
+    assert once.is_fairer("bob", "ada")
+    twice = once.moved("ada", "bob")
+    assert not twice.is_fairer("bob", "ada")
+    assert twice.is_fairer("ada", "bob")
+
+
+def test_among_those_that_waited_too_long_only_the_time_counts() -> None:
+    stand = Standing(10 * HOUR, {"ada": 9e6}, longest=4 * HOUR)
+    heavy, light = (stand.turn(who, 50.0, since, 1, waits=True) for who, since in (("ada", 1.0), ("bob", 2.0)))
+    recent = stand.turn("eve", 50.0, 6 * HOUR + 1, 1, waits=True)
+    assert heavy < light < recent
+    assert stand.turn("eve", 50.1, 9 * HOUR, 1, waits=False) < heavy
+    assert recent < stand.turn("eve", 50.0, 1.0, 1, waits=True, grows=True)
+
+
 def test_a_board_that_was_just_given_out_counts_for_a_while_already() -> None:
     stand = standing(Ledger(), [Hold("ada", 1000.0)], 1000.0)
     assert stand.used == {"ada": ADVANCE}
@@ -89,6 +130,37 @@ def test_those_who_wait_are_expected_one_after_the_other() -> None:
     held = HoldTimes.of([Hold("ada", 0.0, 100.0)] * 8, 1e3)
     found = expected([("ada", 50.0), None], [Pending("bob", 1), Pending("eve", 2), Pending("joe", 3)], held)
     assert [each.low for each in found] == [0.0, 100.0, None]
+
+
+def test_an_account_that_held_boards_often_enough_is_expected_to_do_so_again() -> None:
+    own = [Hold("ada", 0.0, 10.0)] * FEW
+    others = [Hold("bob", 0.0, 1000.0)] * 50
+    assert HoldTimes.of([*own, *others], 1e3).left("ada", 0.0, 0.5) == 10.0
+    assert HoldTimes.of([*own[1:], *others], 1e3).left("ada", 0.0, 0.5) == 1000.0
+
+
+def reserved(serial: str, since: float = 0.0, **more: Any) -> ReservationRecord:
+    return evolve(ReservationRecord(f"r{serial}", serial, "w", "ada/x", "counter", {}, since, HOUR), **more)
+
+
+def waiting(client: str, reach: str, amount: int = 1) -> tuple[Verdict, QueuedRequest]:
+    request = ReservationRequest("counter", amount=amount)
+    return Verdict(client, reach=frozenset(reach)), QueuedRequest(client, client, request)
+
+
+def test_a_request_is_expected_behind_those_that_wait_for_some_of_its_boards() -> None:
+    held = HoldTimes.of([Hold("ada", 0.0, 100.0)] * 8, 1e3)
+    queue = [waiting("bob", "A"), waiting("eve", "AB"), waiting("joe", "C"), waiting("kim", "AB", 2)]
+    found = outlooks(queue, [reserved("A", 40.0), reserved("B", 50.0), reserved("C", 50.0)], held, 60.0)
+    # Ada has A for 80 s more, B and C for 90 s.
+    assert {who: each.low for who, each in found.items()} == {"bob": 80.0, "eve": 90.0, "joe": 90.0, "kim": 190.0}
+
+
+def test_a_shared_board_is_not_counted_on() -> None:
+    held = HoldTimes.of([Hold("ada", 0.0, 100.0)] * 8, 1e3)
+    found = outlooks([waiting("bob", "AB")], [reserved("A", within="s"), reserved("B", 50.0)], held, 60.0)
+    assert found == {"bob": Range(90.0, 90.0)}
+    assert outlooks([waiting("bob", "A")], [reserved("A", within="s")], held, 60.0) == {"bob": Range()}
 
 
 @given(

@@ -43,6 +43,8 @@ def test_nothing_is_due_before_an_hour_before_its_time() -> None:
 def test_its_holder_has_an_hour_however_long_it_held_the_board_and_others_waited() -> None:
     assert at([waits("bob", 0.0, "A")], [held("A")], {}, HOUR, 50 * HOUR) == {"A": 51 * HOUR}
     assert at([waits("bob", 0.0, "A")], [held("A")], {"rA": 50 * HOUR}, HOUR, 50.5 * HOUR) == {"A": 51 * HOUR}
+    # Whoever waits for it has not waited for longer than an hour by then.
+    assert at([waits("bob", 49 * HOUR, "A")], [held("A")], {"rA": 40 * HOUR}, HOUR, 49.5 * HOUR) == {"A": 50 * HOUR}
 
 
 def test_only_as_many_boards_are_due_as_those_who_wait_need() -> None:

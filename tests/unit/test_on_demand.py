@@ -61,6 +61,12 @@ def test_where_there_are_real_boards_only_requests_that_name_virtual_ones_count(
     assert wanted([POOL], [real], WORKERS, [some(4, "virtual")]) == {"w1": 4 + WARM}
 
 
+def test_what_one_worker_has_no_room_for_another_one_plugs_in() -> None:
+    pools = [Pool("w1", 0, 3, "simulated"), Pool("w2", 0, 4, "simulated"), Pool("w3", 0, 9, "simulated")]
+    workers = {name: evolve(WORKERS["w1"], name=name) for name in ("w1", "w2", "w3")}
+    assert wanted(pools, [], workers, [some(2), some(3)]) == {"w1": WARM + 1, "w2": WARM + 2, "w3": WARM + 2}
+
+
 def test_a_worker_that_is_drained_gets_no_more() -> None:
     drained = {"w1": evolve(WORKERS["w1"], draining=True)}
     assert wanted([POOL], [], drained, [some(4)]) == {"w1": 2}

@@ -142,6 +142,10 @@ def test_a_request_knows_behind_which_others_it_waits() -> None:
 def test_nothing_is_kept_for_what_may_never_be() -> None:
     broken = board("B", status=DeviceStatus.BROKEN)
     assert served([asks("ada", 1, 2), asks("bob", 2)], [board("A"), broken]) == {"bob2": ["A"]}
+    drained = [*HERE, worker("w2", draining=True)]
+    devices = [board("A"), reserved("B", "w2", client="eve")]
+    verdicts = decide([asks("ada", 1, 2), asks("bob", 2)], devices, drained, NOW, stands(devices))
+    assert [(each.id, each.serials, each.reach) for each in verdicts] == [("ada1", [], {"A"}), ("bob2", ["A"], set())]
 
 
 def test_boards_asked_for_by_name_are_kept() -> None:
@@ -279,6 +283,13 @@ def test_an_account_that_used_less_takes_a_board_of_its_priority_and_never_more_
     assert taken([now("bob", 1)], active, holding(active, ada=MARGIN - 60)) == {}
     assert taken([evolve(now("bob", 1), request=some(3, at_least=1))], active, stand) == {"bob1": ["C", "B"]}
     assert taken([now("bob", 1, priority=40.0)], active, stand) == {}
+
+
+def test_the_group_of_the_account_with_most_boards_is_asked_first() -> None:
+    active = group_of("g", "ada", "ABC") + group_of("h", "bob", "DEFGH")
+    assert [(each.id, each.client) for each in groups(active)] == [("g", "ada"), ("h", "bob")]
+    queue = [evolve(now("eve", 1, priority=60.0), request=some(4))]
+    assert taken(queue, active, holding(active)) == {"eve1": ["H", "G", "C", "F"]}
 
 
 def test_no_group_is_asked_while_boards_are_made_ready_for_all_who_wait() -> None:
