@@ -17,6 +17,9 @@ from icefarm.text.counts import counted
         (1, "entry", "1 entry"),
         (3, "entry", "3 entries"),
         (3, "day", "3 days"),
+        (2, "key", "2 keys"),
+        (2, "eddy", "2 eddies"),
+        (2, "query", "2 queries"),
     ],
 )
 def test_one_thing_is_no_several(amount: int, thing: str, words: str) -> None:

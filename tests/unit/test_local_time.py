@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from icefarm.errors import InvalidArgument
-from icefarm.text.local_time import in_zone, parse_time, written
+from icefarm.text.local_time import in_zone, parse_time, utc, written
 
 BERLIN = ZoneInfo("Europe/Berlin")
 
@@ -80,3 +81,14 @@ def test_times_in_texts_of_the_farm_are_shown_in_the_zone() -> None:
     assert in_zone(words, BERLIN) == (
         "2 boards are booked for class-a from 2026-12-01 10:00 CET until 2026-12-01 12:00 CET"
     )
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Tokyo", "America/New_York"])
+def test_a_time_of_the_farm_is_in_utc_wherever_its_machine_is(monkeypatch: pytest.MonkeyPatch, zone: str) -> None:
+    try:
+        with monkeypatch.context() as here:
+            here.setenv("TZ", zone)
+            time.tzset()
+            assert utc(1_795_912_200.0) == "2026-11-29 00:30 UTC"
+    finally:
+        time.tzset()

@@ -16,7 +16,16 @@ from hypothesis import strategies as st
 from icefarm.bitstream import made_up_bitstream
 from icefarm.contract import RESULT_FIELDS
 from icefarm.errors import InvalidArgument
-from icefarm.runs.canonical import _tamed, canonical, digest, moment, seconds_of
+from icefarm.runs.canonical import (
+    _tamed,
+    canonical,
+    canonical_text,
+    canonical_texts,
+    digest,
+    moment,
+    moments,
+    seconds_of,
+)
 from icefarm.runs.manifest import LISTED, Summary, checked_manifest, columns_of
 from icefarm.runs.numbers import evaluation_id, last_id, position_of
 from icefarm.runs.package import LONGEST_LINE, Package, PackageWriter
@@ -104,10 +113,70 @@ def test_the_canonical_form_is_read_back_and_written_again_as_the_same_bytes(val
         (float("nan"), b'"nan"'),
         ('€\x0f\n"\\', b'"\xe2\x82\xac\\u000f\\n\\"\\\\"'),
         ({"\U00010000": 1, "\ue000": 2}, '{"\U00010000":1,"\ue000":2}'.encode()),
+        (2**53 + 0.0, b'"9007199254740992"'),
+        (1 - 2**53, b"-9007199254740991"),
+        ("a\ud800b", '"a\ufffdb"'.encode()),
+        (["\ud83d\ude00", (1,), {1: None}], '["\U0001f600",[1],{"1":null}]'.encode()),
     ],
 )
 def test_the_canonical_form_is_that_of_rfc_8785(value: Any, form: bytes) -> None:
     assert canonical(value) == form
+
+
+@pytest.mark.parametrize(
+    "value", [{"a": [True, None, 1.5, -0.25], "b": {"c": "text"}}, 2**53 - 1, 1 - 2**53, 1e-4, "a\n", [], {}]
+)
+def test_what_nearly_all_values_are_is_written_by_the_standard_library(
+    monkeypatch: pytest.MonkeyPatch, value: Any
+) -> None:
+    form = rfc8785.dumps(value)
+    monkeypatch.setattr(rfc8785, "dumps", None)
+    assert canonical(value) == form
+
+
+LARGEST = 2**53 - 1
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        ["a", "", "b c"],
+        ["a", 'b"', "c\\", "d\n"],
+        ["a", "\u20ac"],
+        [1, -2, LARGEST, -LARGEST],
+        [1, LARGEST + 1],
+        [-LARGEST - 1, 1],
+        [True, 1],
+        [True, False],
+        ["a", 1, None, 1.5, 1e-7, 2.0, 1e16, float("inf"), [1], {"b": 1}],
+        [],
+    ],
+)
+def test_values_are_written_at_once_as_each_by_itself(values: list[Any]) -> None:
+    forms = [canonical(value).decode() for value in values]
+    assert list(canonical_texts(values)) == forms
+    assert [canonical_text(value) for value in values] == forms
+
+
+@given(st.lists(st.none() | st.floats(-5, 5) | st.floats(1e9, 1e9 + 3) | st.floats(0, 4e9), max_size=8))
+def test_times_are_written_at_once_as_each_by_itself(times: list[float | None]) -> None:
+    assert moments(times) == [moment(seconds) for seconds in times]
+
+
+def test_a_time_is_written_in_utc_to_the_microsecond() -> None:
+    times = [None, -0.5, 0.0, 0.25, 1.0, 1.000001, 1_795_912_200.25, 1_795_912_200.75, 1_795_912_201.0]
+    texts = [
+        None,
+        "1969-12-31T23:59:59.500000Z",
+        "1970-01-01T00:00:00.000000Z",
+        "1970-01-01T00:00:00.250000Z",
+        "1970-01-01T00:00:01.000000Z",
+        "1970-01-01T00:00:01.000001Z",
+        "2026-11-29T00:30:00.250000Z",
+        "2026-11-29T00:30:00.750000Z",
+        "2026-11-29T00:30:01.000000Z",
+    ]
+    assert moments(times) == [moment(seconds) for seconds in times] == texts
 
 
 @pytest.mark.parametrize("label", ["3", 1, True, 1.0, None, ["lab", 3], {"room": 3}])
