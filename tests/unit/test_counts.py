@@ -17,7 +17,7 @@ from icefarm.text.counts import counted
         (1, "entry", "1 entry"),
         (3, "entry", "3 entries"),
         (3, "day", "3 days"),
-        (2, "key", "2 keys"),
+        (2, "relay", "2 relays"),
         (2, "eddy", "2 eddies"),
         (2, "query", "2 queries"),
     ],

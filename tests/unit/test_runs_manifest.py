@@ -179,6 +179,19 @@ def test_a_time_is_written_in_utc_to_the_microsecond() -> None:
     assert moments(times) == [moment(seconds) for seconds in times] == texts
 
 
+def test_a_run_is_the_same_in_however_many_parts_its_results_come() -> None:
+    rows = [row(0), row(0, board=1, serial="B", worker="w2"), row(1), failure(2)]
+    whole, parts = Summary(), Summary()
+    whole.add(columns_of(rows))
+    for part in (rows[:1], rows[1:3], rows[3:]):
+        parts.add(columns_of(part))
+    manifest = parts.manifest(TOLD)
+    assert manifest == whole.manifest(TOLD)
+    assert manifest["circuits"]["sha256"] == [SHA[0], SHA[1], SHA[0]]
+    assert [(board["serial"], board["workers"]) for board in manifest["boards"]] == [("A", ["w1"]), ("B", ["w2"])]
+    assert (manifest["results"]["count"], manifest["results"]["failed"]) == (3, 1)
+
+
 @pytest.mark.parametrize("label", ["3", 1, True, 1.0, None, ["lab", 3], {"room": 3}])
 def test_a_line_has_the_labels_of_its_board_in_the_canonical_form(label: Any) -> None:
     summary = Summary()
