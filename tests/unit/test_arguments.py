@@ -165,6 +165,7 @@ def test_a_parameter_without_annotation_is_a_fault_of_the_code() -> None:
         ({"items": [{"name": "n", "colour": "green"}]}, "colour must be one of red, blue, not 'green'"),
         ({"items": [], "x": 1}, "there is no 'x'; there are items, .*by_name"),
         ({"items": [], "by_name": {"a": {}}}, "name is missing"),
+        ({"items": [], "by_name": {"a": 5}}, r"by_name \['a'\] must be a mapping, not 5"),
     ],
 )
 def test_a_wrong_record_is_refused_naming_the_field(value: Any, message: str) -> None:

@@ -126,6 +126,17 @@ def test_a_client_that_does_not_come_back_is_gone_after_the_grace_period() -> No
     assert [type(effect) for effect in effects] == [ClientGone]
 
 
+def test_a_client_that_is_missed_again_has_its_time_from_the_first_time_on() -> None:
+    state, _ = run((0, ClientMissing("ada")), (10, ClientMissing("ada")))
+    assert due(state) == GRACE
+
+
+def test_all_that_is_over_at_the_same_time_is_dealt_with() -> None:
+    events = [(0, Joined(WORKER)), (SILENCE - ADMISSION, Admitted(Role.WORKER, "w2", "i3")), (SILENCE, Ticked())]
+    _, effects = run(*events)
+    assert effects[1:] == [SessionEnded(2), WorkerLost("w1"), WorkerLost("w2")]
+
+
 def test_a_client_that_comes_back_in_time_stays() -> None:
     again = evolve(CLIENT, number=7)
     _, effects = run((0, Joined(CLIENT)), (10, Left(1)), (39, Joined(again)), (100, Ticked()))
@@ -261,6 +272,12 @@ def test_a_token_that_was_renewed_lasts_longer_and_none_is_made_up() -> None:
 def test_an_ended_session_that_wakes_up_does_not_count() -> None:
     state, _ = run((0, Joined(WORKER)), (SILENCE, Ticked()), (60, Heard(WORKER)), (60, Joined(WORKER)))
     assert not state.worker_is_here("w1")
+
+
+def test_a_sign_in_ends_earlier_sessions_of_its_instance_beside_those_that_were_told_to_end() -> None:
+    state, _ = run((0, Joined(WORKER)), (SILENCE, Ticked()), (30, Joined(CLIENT)))
+    state, _ = run((31, Admitted(Role.CLIENT, "ada", "i1")), state=state)
+    assert state.ended == {("", 1), ("", 2)}
 
 
 def test_an_ended_session_is_forgotten_when_the_router_says_that_it_ended() -> None:
@@ -415,6 +432,11 @@ def test_a_router_that_is_away_for_a_moment_takes_nobody_away() -> None:
         state=state,
     )
     assert effects == []
+
+
+def test_a_router_that_is_away_has_no_more_time_when_control_joins_another_one() -> None:
+    state, _ = run((1, RouterAway(THERE)), (5, Listed([], "http://three:8080")), state=at_both())
+    assert state.away == {THERE: 1 + ROUTER_PATIENCE}
 
 
 def test_a_router_that_stays_away_takes_its_workers_away_and_nobody_elses() -> None:
