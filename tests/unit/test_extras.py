@@ -11,7 +11,7 @@ import pytest
 
 from icefarm.system.extras import CONTROL_PACKAGES
 
-pytestmark = pytest.mark.thorough
+thorough = pytest.mark.thorough
 
 ROOT = Path(__file__).parents[2]
 #: Runs ``icefarm`` or a module as if nothing of the extras were installed.
@@ -39,6 +39,7 @@ def icefarm(*arguments: str) -> subprocess.CompletedProcess[str]:
     return plain("from icefarm.cli import main; main(sys.argv[1:], prog_name='icefarm')", *arguments)
 
 
+@thorough
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -61,6 +62,7 @@ def test_a_verb_that_needs_the_farm_says_what_to_install(tmp_path: Path, argumen
     assert not (tmp_path / "data").exists()
 
 
+@thorough
 def test_control_as_a_service_says_what_to_install() -> None:
     done = plain("import icefarm.control.tap")
     assert done.returncode == 1
@@ -70,6 +72,7 @@ def test_control_as_a_service_says_what_to_install() -> None:
     )
 
 
+@thorough
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [
@@ -84,7 +87,13 @@ def test_all_else_works(arguments: tuple[str, ...], code: int) -> None:
     assert "No module" not in done.stderr
 
 
-@pytest.mark.parametrize("module", ["icefarm.client", "icefarm.worker.tap", "icefarm.client.drivers", "icefarm.utils"])
+@pytest.mark.parametrize(
+    "module",
+    [
+        "icefarm.client",
+        *(pytest.param(f"icefarm.{each}", marks=thorough) for each in ("worker.tap", "client.drivers", "utils")),
+    ],
+)
 def test_client_and_worker_need_no_extras(module: str) -> None:
     done = plain(f"import {module}")
     assert (done.returncode, done.stderr) == (0, "")
