@@ -82,11 +82,11 @@ def test_the_kernel_gathers_what_is_in_memory() -> None:
     version = tuple(map(int, re.findall("[0-9]+", os.uname().release)[:2]))
     if version < (6, 1) or not kernel.exists() or "[never]" in kernel.read_text():
         pytest.skip("this kernel does not gather pages")
-    # 0: no advice any more; the area may have large pages again.
     done = subprocess.run([sys.executable, "-c", FILLED], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
     before, after = map(int, done.stdout.split())
-    assert before == 0
-    assert after >= 12 << 10, done.stderr
+    # Where the kernel always makes large pages, other memory of the process has some before.
+    assert after - before >= 12 << 10
 
 
 def test_a_python_without_ctypes_keeps_its_small_pages(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -248,7 +248,7 @@ import reactor_guard
 from pytest_twisted import ensureDeferred
 from twisted.internet.defer import Deferred
 
-reactor_guard.AFTER_INTERRUPT = 0.5
+reactor_guard.AFTER_INTERRUPT = {limit}
 pytestmark = pytest.mark.timeout(60)
 
 def test_begins():
@@ -265,10 +265,10 @@ def test_never_begins():
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
-@pytest.mark.parametrize(("then", "outcome"), [("pass", "PASSED"), ("await Deferred()", "FAILED")])
+@pytest.mark.parametrize(("then", "limit", "outcome"), [("pass", 50.0, "PASSED"), ("await Deferred()", 0.5, "FAILED")])
 def test_after_a_signal_the_test_that_runs_ends_and_none_begins(
-    tmp_path: Path, name: str, then: str, outcome: str
+    tmp_path: Path, name: str, then: str, limit: float, outcome: str
 ) -> None:
-    found, output = outcomes(INTERRUPTED.format(signal=name, then=then), tmp_path)
+    found, output = outcomes(INTERRUPTED.format(signal=name, then=then, limit=limit), tmp_path)
     assert found == {"begins": ["PASSED"], "ends": [outcome]}, output
     assert f"Interrupted: {name}" in output
