@@ -99,7 +99,7 @@ class ManyFigures:
             f"all are free again, {boards}": _middle(self.back),
             f"available(), p50, {boards}": median(self.available),
             f"router killed, until each board has evaluated, {boards}": self.whole,
-            f"idle control, {boards}": self.idle.get("control", 0.0),
+            f"idle control, {boards}": self.idle["control"],
         }
         if self.real is not None:
             found[f"part of real boards' rate, one client, {boards}"] = self.real.rate * REAL_SECONDS / self.boards

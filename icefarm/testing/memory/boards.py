@@ -122,6 +122,8 @@ class MemoryBoard:
     #: Ends the first of them, which is due then.
     timer: Any = None
     due: float = 0.0
+    #: When the last evaluation arrived.
+    arrived: float = 0.0
     sequence: int = 0
     flashed: int = 0
     port: _Port | None = None
@@ -238,6 +240,7 @@ class MemoryBoard:
             self._result(whole)
             return
         self.evaluating.append(whole)
+        self.arrived = self.clock.seconds()
         if len(self.evaluating) == 1:
             self._begin()
 
@@ -252,10 +255,10 @@ class MemoryBoard:
 
     def _done(self, port: _Port | None) -> None:
         if port is self.port:
-            # A board that has the next evaluation begins it at once, however late this process is.
-            due = self.due
+            # A board that had the next evaluation by then has begun it, however late this process is.
+            begun = max(self.due, self.arrived)
             self.finish()
-            self._begin(due)
+            self._begin(begun)
         else:
             self.drop()
 

@@ -82,7 +82,8 @@ def add(name: str, role: str, account: str | None, expires: float | None, data_d
 def rotate(name: str, overlap: float, expires: float | None, data_dir: Path, database: str | None) -> None:
     """Create another token called NAME, for the same account and role, and print it.
 
-    Both are valid until the old one expires, so you can change scripts and workers one by one.
+    Both are valid until the old one expires, so you can change scripts and workers one by one. For a token that never
+    expires in place of one that does, revoke that and add another.
     """
     from icefarm.control.sessions.sign_in.tokens import new_token, token_hash
 
