@@ -46,6 +46,16 @@ def fast() -> Iterator[FarmInMemory]:
         yield farm
 
 
+@pytest.fixture(autouse=True)
+def all_boards_are_free(request: pytest.FixtureRequest) -> None:
+    """Those of the test before may not be free again yet, and one board would stand in for two."""
+    if "run" in request.fixturenames:
+        request.getfixturevalue("run")
+    for name in ("farm", "exact", "fast"):
+        if name in request.fixturenames:
+            request.getfixturevalue(name).wait_until_available()
+
+
 @pytest.fixture(scope="module")
 def run(farm: FarmInMemory) -> Any:
     """Return a run of each circuit on each of two boards, twice."""
@@ -105,8 +115,6 @@ def test_boards_stand_in_for_others_one_by_one_as_long_as_there_are_some() -> No
 
 
 def test_circuits_that_are_missing_are_named_before_anything_is_reserved(farm: FarmInMemory, run: Any) -> None:
-    # Those of an earlier test may not be free again yet.
-    farm.wait_until_available()
     with farm.client(name="reader") as client:
         bare = Original.of_run(client.archived_run(run.id))
         with pytest.raises(InvalidArgument, match=r"3 of the run's circuits are missing: .*--circuits DIR"):
