@@ -100,7 +100,7 @@ def _versions(machine: Machine) -> Iterator[Finding]:
     # Python's configure sets the flag anyhow.  Debian and Ubuntu optimise by rules of their own, and leave it empty.
     if machine.python_variable("PGO_PROF_USE_FLAG") and "--enable-optimizations" not in asked:
         yield odd(
-            "this Python was built without optimisations, as pyenv builds it: a farm takes a fifth more CPU time",
+            "this Python was built without optimisations, as pyenv builds it: a farm takes up to a fifth more CPU time",
             "use the distribution's python3, or one that is built with them: "
             'PYTHON_CONFIGURE_OPTS="--enable-optimizations --with-lto" pyenv install --force '
             f"{platform.python_version()}; then make icefarm's virtual environment again",
