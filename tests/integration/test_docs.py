@@ -132,6 +132,7 @@ ELSEWHERE: dict[Section, str] = {
 #: Sections that no test carries out, and why.
 NOT_RUN: dict[Section, str] = {
     ("README.md", "icefarm"): "make test is what runs this, and test_demo.py the demo",
+    ("CONTRIBUTING.md", "Changes that no test notices"): "minutes, and mutmut's own packages",
     ("CONTRIBUTING.md", "Set up"): "the clone that these tests are in was set up so",
     ("docs/bookings.md", "Bookings"): "its date is past one day; tests/integration/test_bookings.py books for tomorrow",
     ("docs/bookings.md", "In Python, over HTTP and WAMP"): "the same",
