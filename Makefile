@@ -25,7 +25,7 @@ UNIT_CHECK := $(addprefix unit-check-,$(SHARES))
 ALL   := firmware-test=1 frontend-test=1 types=1 lint=1 $(addsuffix =1,$(UNIT)) integration=2 browser=2 faults-quick=2 fuzz-quick=2
 # What `make check` runs: of the firmware and the page what has changed since its tests passed, of the unit tests those
 # that are not thorough (tests/marks.py).
-QUICK := firmware-check=1 frontend-check=1 types=1 lint=1 $(addsuffix =1,$(UNIT_CHECK))
+QUICK := firmware-check=1 frontend-check=1 $(addsuffix =1,$(UNIT_CHECK)) types=1 lint=1
 # All of them run, whichever fails; the last lines say which did, and how long each took.  Tests reach their limits where
 # two suites share the cores that each of them keeps busy; a machine with four has time for two such.
 CORES ?= 2

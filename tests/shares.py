@@ -15,12 +15,14 @@ from attrs import frozen
 
 __all__ = ["Share", "shared_out"]
 
-#: Seconds of CPU time of the files that take the most, for the balance; others take about `USUAL`.
+#: Seconds of the files that take the most, by work or by waiting, for the balance; others take about `USUAL`.
 LONG: Mapping[str, float] = {
+    "test_runs_client.py": 9,
     "test_echo.py": 6,
     "test_several_routers.py": 5,
     "test_http_api.py": 4,
     "test_control_oidc.py": 3,
+    "test_runs_replay.py": 3,
     "test_cli_experiments.py": 2,
     "test_control_sharing.py": 2,
     "test_held.py": 2,

@@ -12,7 +12,8 @@ import pytest
 from costs import cpu_seconds
 from marks import MARKS, misplaced
 from scheduling import LONG, group_of
-from shares import Share, shared_out
+from shares import LONG as LONG_FILES
+from shares import USUAL, Share, shared_out
 
 from icefarm.testing.processes.farm_process import OwnProcess
 
@@ -155,16 +156,16 @@ def test_a_test_that_is_in_no_suite_or_in_that_of_others_is_named(directory: str
 TESTS = Path(__file__).parents[1]
 
 
-def test_every_test_file_is_in_one_share_and_those_that_take_long_are_apart() -> None:
+def test_every_test_file_is_in_one_share_and_shares_take_alike() -> None:
     files = set(TESTS.rglob("test_*.py"))
     for amount in (1, 2, 3):
         shares = shared_out(sorted(files, reverse=True), amount)
         assert set.union(*shares) == files
         assert sum(map(len, shares)) == len(files)
         assert shares == shared_out(sorted(files), amount)
-    first, second = shared_out(files, 2)
-    assert {each.name for each in first} & {"test_echo.py", "test_several_routers.py"} == {"test_echo.py"}
-    assert abs(len(first) - len(second)) < len(files) / 10
+    first, second = (sum(LONG_FILES.get(each.name, USUAL) for each in share) for share in shared_out(files, 2))
+    assert abs(first - second) <= USUAL + 1e-6
+    assert {each.name for each in files} >= set(LONG_FILES)
 
 
 def test_a_share_passes_over_the_files_of_the_others(tmp_path: Path) -> None:
