@@ -178,7 +178,7 @@ def _no_udevd(host: Host) -> None:
 
 
 def _slow_python(host: Host) -> None:
-    host.python["CONFIG_ARGS"] = "'--prefix=/root/.pyenv/versions/3.11.7' '--enable-shared'"
+    host.python["CONFIG_ARGS"] = "'--prefix=/home/ada/.pyenv/versions/3.11.7' '--enable-shared'"
 
 
 @pytest.mark.parametrize(
