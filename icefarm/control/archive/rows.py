@@ -13,7 +13,7 @@ from functools import lru_cache
 from operator import attrgetter, le
 from typing import Any, NamedTuple
 
-from attrs import field, frozen
+from attrs import field, fields, frozen
 
 from icefarm.contract import account_of, default_experiment
 from icefarm.runs.canonical import moments
@@ -94,8 +94,7 @@ class Stamp:
 
 
 #: The fields of a row that its stamp has, and the others.
-STAMPED = ("reservation", "serial", "kind", "options", "experiment", "firmware", "firmware_version", "origin",
-           "board_labels", "calibration")  # fmt: skip
+STAMPED = tuple(each.name for each in fields(Stamp))
 OWN = tuple(name for name in ArchiveRow._fields if name not in STAMPED)
 
 
