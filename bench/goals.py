@@ -92,7 +92,8 @@ GOALS = {
         *_of_forms(),
         *_of_many_boards(),
         Goal("one evaluation, submit to result, p50", "ms", 2, 32, "32 (debug), 100 (production)"),
-        Goal("the same, in calls that are alone over the bare router, p50", "", None, None, ""),
+        # The goal of 2 ms was set where a bare call, one at a time over RawSocket, took 0.6 ms.
+        Goal("the same, in calls that are alone over the bare router, p50", "", 3.3, None, "not measured"),
         Goal("reserve to ready, 1 board", "s", 0.1, 2.05, "2.05 (debug)"),
         Goal("reserve to ready, 64 boards", "s", 1, 2.6, "2.6 (debug), 128.9 (production)"),
         Goal("reserve to ready, 200 boards", "s", 3, None, "never (production)"),
