@@ -231,6 +231,26 @@ async def test_who_offers_http_2_alone_gets_no_connection_or_http_1(target: Targ
         assert await deferToThread(attack) != "h2"
 
 
+@ensureDeferred
+async def test_who_asks_and_is_gone_before_the_answer_leaves_no_traceback(target: Target) -> None:
+    request = b"GET /api/snapshot HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+    def attack() -> bytes:
+        for _ in range(20):
+            with connected(target) as connection:
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                connection.sendall(request)
+        # It is answered after all of them.
+        with connected(target) as connection:
+            connection.sendall(request.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+            return read_to_the_end(connection)
+
+    log = target.process.data_dir / "log" / "router.log"
+    before = log.read_text(errors="replace").count("Traceback")
+    assert (await deferToThread(attack)).startswith(b"HTTP/1.1 ")
+    assert log.read_text(errors="replace").count("Traceback") == before
+
+
 @pytest.mark.parametrize("headers", [b"Host: ex\xe4mple", b"Host: [::1", b"Host: a b", b"X: y", b"Host: a\r\nHost: b"])
 @ensureDeferred
 async def test_a_request_that_names_no_host_or_several_gets_400_and_no_traceback(

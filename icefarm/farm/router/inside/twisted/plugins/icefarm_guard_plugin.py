@@ -11,6 +11,7 @@ from icefarm_messages import bound  # type: ignore[import-not-found]
 from icefarm_plain_text import spare  # type: ignore[import-not-found]
 from icefarm_prompt import poll_directly, send_string, without_delay  # type: ignore[import-not-found]
 from icefarm_rawsocket import data_received, receives, sends  # type: ignore[import-not-found]
+from icefarm_relay import relay_until_gone  # type: ignore[import-not-found]
 from twisted.internet import reactor
 
 guard = GuardParser()
@@ -18,6 +19,7 @@ guard = GuardParser()
 spare(sys.modules)
 bound(serializer)
 lighten(message)
+relay_until_gone()
 WampRawSocketProtocol.connectionMade = without_delay(  # type: ignore[method-assign]
     WampRawSocketProtocol.connectionMade
 )
