@@ -134,7 +134,7 @@ class BoardReading:
     """A worker's counters for one of its boards, sent with its heartbeats; sums since the worker started."""
 
     serial: str
-    #: The kind that it serves as; None while it is not reserved.
+    #: The kind as which it served last; None: as none yet, or it has measured references since.
     kind: str | None = None
     evaluations: int = 0
     failures: int = 0

@@ -324,6 +324,26 @@ def test_what_a_kind_cannot_ask_for_is_refused_before_the_board_is_asked(shelf: 
     assert shelf.device.tally.failures == 0
 
 
+def test_counters_belong_to_the_last_kind_also_when_the_reservation_has_ended(reserved: Shelf) -> None:
+    reserved.evaluate()
+    reserved.settle(0.1)
+    reserved.device.release("r1", "it is over")
+    reserved.settle()
+    reading = reserved.device.reading()
+    assert (reserved.status, reading.kind, reading.evaluations) == (DeviceStatus.AVAILABLE, "pulsecount", 1)
+
+
+def test_counters_of_a_board_that_is_borrowed_belong_to_no_kind(reserved: Shelf) -> None:
+    reserved.device.release("r1", "it is over")
+    reserved.settle()
+    reserved.device.borrow(Assignment("references", "farm", "pulsecount"))
+    reserved.settle()
+    assert reserved.device.reading().kind is None
+    reserved.prepare(Assignment("r2", "alice", "pulsecount"))
+    reserved.settle()
+    assert reserved.device.reading().kind == "pulsecount"
+
+
 def test_repeats_give_a_list_of_counts(reserved: Shelf) -> None:
     answers = reserved.evaluate(options={"repeats": 3})
     reserved.settle(0.1)

@@ -81,9 +81,9 @@ def test_a_worker_that_started_anew_did_all_that_it_says() -> None:
     assert difference(before, BoardReading("A", "pulsecount", evaluations=3, measured=3)).evaluations == 3
 
 
-def test_what_was_done_is_counted_for_the_kind_that_the_board_had_then() -> None:
-    before = BoardReading("A", "pulsecount", evaluations=1)
-    assert difference(before, BoardReading("A", None, evaluations=2)).kind == "pulsecount"
+def test_what_was_done_is_counted_for_the_kind_that_the_board_served_last() -> None:
+    before = BoardReading("A", "uart", evaluations=1)
+    assert difference(before, BoardReading("A", "pulsecount", evaluations=2)).kind == "pulsecount"
 
 
 def test_means_are_of_what_was_measured_and_none_of_nothing() -> None:

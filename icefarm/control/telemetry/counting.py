@@ -40,18 +40,15 @@ class BoardRates:
 
 
 def difference(before: BoardReading | None, now: BoardReading) -> BoardReading:
-    """Return the difference since ``before``: nothing if that is unknown, everything if the worker has restarted.
-
-    The kind is the one that the board served.
-    """
+    """Return the difference since ``before``: nothing if that is unknown, everything if the worker has restarted."""
     if before is None:
         before = now
     restarted = now.evaluations < before.evaluations or now.measured < before.measured or now.flashes < before.flashes
     if restarted:
-        before = BoardReading(now.serial, before.kind)
+        before = BoardReading(now.serial)
     return BoardReading(
         now.serial,
-        before.kind if before.kind is not None else now.kind,
+        now.kind,
         now.evaluations - before.evaluations,
         max(0, now.failures - before.failures),
         max(0, now.retries - before.retries),

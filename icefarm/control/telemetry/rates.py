@@ -81,7 +81,7 @@ class Rates:
         self._beats[hello.name] = self.clock.seconds()
         for report in hello.devices:
             if report.evaluations == 0 and report.failures == 0:
-                self._last.setdefault(report.serial, BoardReading(report.serial, report.kind))
+                self._last.setdefault(report.serial, BoardReading(report.serial))
 
     def _take_one(self, reading: BoardReading, seconds: float) -> BoardRates:
         done = difference(self._last.get(reading.serial), reading)

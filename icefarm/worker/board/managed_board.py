@@ -105,6 +105,7 @@ class ManagedBoard(BoardLife):
         if before is not None:
             self._end(before, "another one took its place")
         self.reservation = new
+        self._counted_as = None if self._borrowed is not None else new.kind.name
         self._require(new)
 
     def _leave(self, shared: SharedBoard, reservation: str, reason: str) -> None:

@@ -162,6 +162,9 @@ class BoardLife(Runner):
     _load_failed: bool = False
     #: The reservation for which it is borrowed, until it is ready again after that; None: it is not.
     _borrowed: str | None = None
+    #: The kind of its last reservation, to which its counters belong also after that has ended; None: it had none, or
+    #: was borrowed since.
+    _counted_as: str | None = None
     #: Bounds the lines that the board, and clients with its evaluations, cause.
     _lines: RateLimit = Factory(lambda: RateLimit(LINES, LINES_PERIOD))
 
@@ -212,7 +215,7 @@ class BoardLife(Runner):
 
     def reading(self) -> BoardReading:
         """Return its counters."""
-        return self.tally.reading(self.serial, None if self._want is None else self._want.kind)
+        return self.tally.reading(self.serial, self._counted_as)
 
     @property
     def _want(self) -> s.DesiredState | None:
