@@ -171,7 +171,6 @@ lint: venv
 
 types: venv
 	$(BIN)/mypy
-	$(BIN)/mypy --config-file tests/mypy.ini
 
 firmware: venv
 	$(BIN)/icefarm firmware build --into build/firmware
