@@ -19,7 +19,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from attrs import define
+from attrs import define, field
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from pyarrow import parquet
@@ -48,7 +48,9 @@ class Api:
     data_dir: Path
     description: dict[str, Any]
     #: What was seen: path, method, status.
-    seen: set[tuple[str, str, int]]
+    seen: set[tuple[str, str, int]] = field(factory=set)
+    #: The tests that have run.
+    ran: set[str] = field(factory=set)
 
     def ask(self, method: str, path: str, body: Any = None, *, token: bool = False, **headers: str) -> tuple[int, Any]:
         """Return status and value of an answer."""
@@ -105,21 +107,37 @@ def farm(short_directory: Path) -> Iterator[FarmProcess]:
 
 
 @pytest.fixture(scope="module")
-def api(farm: FarmProcess) -> Api:
+def api(farm: FarmProcess, request: pytest.FixtureRequest) -> Iterator[Api]:
     with urllib.request.urlopen(f"{farm.url}/api/openapi.json", timeout=LIMIT) as answer:
         description = json.load(answer)
     token = (farm.data_dir / "operator.token").read_text().strip()
-    return Api(farm.url, token, farm.data_dir, description, set())
+    api = Api(farm.url, token, farm.data_dir, description)
+    yield api
+    if api.ran >= {name for name in vars(request.module) if name.startswith("test_")}:
+        all_that_is_described_was_asked_for(api)
+
+
+def all_that_is_described_was_asked_for(api: Api) -> None:
+    """All tests of this module together use each path as it is meant."""
+    described = {
+        (path, method)
+        for path, operations in api.description["paths"].items()
+        for method in operations.keys() & {"get", "post"}
+    }
+    assert {(path, method) for path, method, _ in api.seen} >= described - {("/delete", "post")}
+    succeeded = {path for path, _, code in api.seen if code == 200}
+    assert succeeded >= {path for path, _ in described} - {"/delete", "/openapi.json"}
 
 
 @pytest.fixture(autouse=True)
-def all_boards_free(api: Api) -> None:
+def all_boards_free(api: Api, request: pytest.FixtureRequest) -> Iterator[None]:
     """Wait until what a test before gave back can be reserved by name again."""
     with Farm(api.url, name="waiting") as waiting:
-        for _ in islice(waiting.watch(interval=1.0), int(LIMIT)):
-            if len(waiting.available()) == BOARDS:
-                return
-        pytest.fail(f"not all boards are free: {waiting.snapshot()}")
+        wait_until(
+            lambda: len(waiting.available()) == BOARDS, lambda: f"all boards are free: {waiting.snapshot()}", LIMIT
+        )
+    yield
+    api.ran.add(request.function.__name__)
 
 
 ADA = {"name": "ada", "amount": 1, "kind": "pulsecount", "args": {"window": 0.01}}
@@ -426,14 +444,3 @@ def test_tokens_are_in_no_log(api: Api) -> None:
     assert api.ask("GET", "/api/available", token=True)[0] == 200
     for log in api.data_dir.rglob("*.log*"):
         assert api.token not in log.read_text(errors="replace"), log
-
-
-def test_all_that_is_described_was_asked_for(api: Api) -> None:
-    described = {
-        (path, method)
-        for path, operations in api.description["paths"].items()
-        for method in operations.keys() & {"get", "post"}
-    }
-    assert {(path, method) for path, method, _ in api.seen} >= described - {("/delete", "post")}
-    succeeded = {path for path, _, code in api.seen if code == 200}
-    assert succeeded >= {path for path, _ in described} - {"/delete", "/openapi.json"}

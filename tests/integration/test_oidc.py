@@ -12,7 +12,6 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import forked
@@ -80,21 +79,22 @@ class Site:
         return rest
 
 
-@contextmanager
-def site_of(issuer: IssuerProcess, directory: Path, *arguments: str) -> Iterator[Site]:
-    home = directory / "home"
-    home.mkdir()
-    options = ("--listen", "127.0.0.1:0", "--speed", "instant", "--boards", "1", "--name", "w1")
-    oidc = ("--oidc-issuer", issuer.url, "--oidc-client", "icefarm", "--oidc-operator-group", "operators")
-    with FarmProcess(directory / "farm", (*options, *oidc, *arguments)) as farm:
-        farm.wait_until_ready()
-        yield Site(farm, issuer, home)
-
-
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with IssuerProcess(LIFETIME) as issuer, site_of(issuer, tmp_path_factory.mktemp("oidc")) as made:
-        yield made
+def running(short_directory: Path) -> Iterator[tuple[FarmProcess, IssuerProcess]]:
+    options = ("--listen", "127.0.0.1:0", "--speed", "instant", "--boards", "1", "--name", "w1")
+    oidc = ("--oidc-client", "icefarm", "--oidc-operator-group", "operators", "--oidc-issuer")
+    with (
+        IssuerProcess(LIFETIME) as issuer,
+        FarmProcess(short_directory / "farm", (*options, *oidc, issuer.url)) as farm,
+    ):
+        farm.wait_until_ready()
+        yield farm, issuer
+
+
+@pytest.fixture
+def site(running: tuple[FarmProcess, IssuerProcess], tmp_path: Path) -> Site:
+    """A farm that all tests share, for somebody who has not signed in yet."""
+    return Site(*running, tmp_path)
 
 
 def code_for(url: str, token: str) -> int:
