@@ -315,12 +315,15 @@ async def test_a_caller_that_comes_back_asks_again_and_gets_the_same_board(rig: 
     process = await rig.start()
     _, worker = await rig.worker("w1", "A", "B")
     client = await rig.client("ada")
+    link = rig.links[-1]
     worker.stuck["A"] = Deferred()
     lost = Deferred.fromCoroutine(client.call("reserve", 1, kind="pulsecount", request="r1"))
     await until(lambda: worker.asked("prepare") == ["A"], "the board is being prepared")
     client.bus.drop("cable cut")
     with pytest.raises(LinkLost):
         await lost
+    # It would sign in again, after a pause, and take the place of the session that asks below.
+    await link.stopService()
     worker.stuck.pop("A").callback(None)
     again = await rig.client("ada")
     (record,) = await again.call("reserve", 1, kind="pulsecount", request="r1")

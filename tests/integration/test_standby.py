@@ -85,6 +85,16 @@ async def candidates(prepared: str) -> AsyncIterator[Stand]:
         await candidate.leadership.stop()
 
 
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a leader in the process of the tests be silent for long: on a busy machine that process may have to wait.
+
+    After the usual 3 s, a standby takes over from it at once.  Controls in processes of their own are as usual.
+    """
+    monkeypatch.setattr(election, "SILENCE", round(LIMIT))
+    monkeypatch.setattr(election, "ANSWER_LIMIT", LIMIT)
+
+
 @pytest.fixture
 def controls(router: RealRouter, prepared: str, tmp_path: Path, run_control: Callable[..., Twistd]) -> Controls:
     """Starts controls of one farm as processes."""
