@@ -133,6 +133,8 @@ def pytest_configure() -> None:
 
 #: Of a process that runs tests and reports what came of them; pytest-xdist ends its workers itself.
 _reporting: pytest.Session | None = None
+#: The test that runs.
+_item: pytest.Item | None = None
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -145,6 +147,11 @@ def _stop(number: int, _: object) -> None:
     assert _reporting is not None
     _reporting.shouldstop = signal.Signals(number).name
     left, _interval = signal.getitimer(signal.ITIMER_REAL)
+    if not left and _item is not None:
+        # It has no limit, as with --timeout 0.
+        settings = pytest_timeout.Settings(GRACE, "signal", False, False)
+        _item.ihook.pytest_timeout_set_timer(item=_item, settings=settings)
+        left = GRACE
     if left > AFTER_INTERRUPT:
         _setitimer(signal.ITIMER_REAL, AFTER_INTERRUPT, GRACE)
 
@@ -268,7 +275,9 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> object | None:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_setup() -> Iterator[None]:
+def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
+    global _item
+    _item = item
     with _phase("setup"):
         return (yield)
 
@@ -287,5 +296,10 @@ def pytest_runtest_teardown(item: pytest.Item) -> Iterator[None]:
         if item.stash.get(_LATE, False):
             settings = settings._replace(timeout=min(settings.timeout, GRACE))
         item.ihook.pytest_timeout_set_timer(item=item, settings=settings)
-    with _phase("teardown"):
-        return (yield)
+    try:
+        with _phase("teardown"):
+            return (yield)
+    finally:
+        global _item
+        _item = None
+        item.ihook.pytest_timeout_cancel_timer(item=item)

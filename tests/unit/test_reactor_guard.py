@@ -249,7 +249,7 @@ from pytest_twisted import ensureDeferred
 from twisted.internet.defer import Deferred
 
 reactor_guard.AFTER_INTERRUPT = {limit}
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout({own})
 
 def test_begins():
     pass
@@ -266,9 +266,10 @@ def test_never_begins():
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
 @pytest.mark.parametrize(("then", "limit", "outcome"), [("pass", 50.0, "PASSED"), ("await Deferred()", 0.5, "FAILED")])
+@pytest.mark.parametrize("own", [60, 0], ids=["a limit", "no limit"])
 def test_after_a_signal_the_test_that_runs_ends_and_none_begins(
-    tmp_path: Path, name: str, then: str, limit: float, outcome: str
+    tmp_path: Path, name: str, then: str, limit: float, outcome: str, own: float
 ) -> None:
-    found, output = outcomes(INTERRUPTED.format(signal=name, then=then, limit=limit), tmp_path)
+    found, output = outcomes(INTERRUPTED.format(signal=name, then=then, limit=limit, own=own), tmp_path)
     assert found == {"begins": ["PASSED"], "ends": [outcome]}, output
     assert f"Interrupted: {name}" in output
