@@ -130,9 +130,10 @@ def proxied(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 
 def test_a_request_over_http_is_that_of_its_sender(proxied: Proxied) -> None:
-    proxied.ask("POST", "/api/end", {"serials": [_serial(proxied)]})
+    # No other test does that.
+    proxied.ask("POST", "/api/label", {"serials": [_serial(proxied)], "labels": {"lab": "3"}})
     wait_until(
-        lambda: proxied.addresses("end") == {CLIENT}, lambda: f"{proxied.addresses('end')} is {{{CLIENT}}}", LIMIT
+        lambda: proxied.addresses("label") == {CLIENT}, lambda: f"{proxied.addresses('label')} is {{{CLIENT}}}", LIMIT
     )
 
 
