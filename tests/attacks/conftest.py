@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import leftovers
 import pytest
@@ -17,6 +18,8 @@ from twisted.internet.threads import deferToThread
 from icefarm.client import Farm
 from icefarm.contract import RunReport, to_wire
 from icefarm.testing.processes.farm_process import FarmProcess
+
+SQUARE = Path(__file__).parents[2] / "examples" / "circuits" / "square_2khz.bin"
 
 
 @pytest.fixture(scope="session", params=["open", "tokens", "tls", "issuer"])
@@ -45,9 +48,12 @@ def target(request: pytest.FixtureRequest) -> Iterator[Target]:
             _hold(target)
             blockon(ensureDeferred(target.join_as_worker("rogue")))
             yield target
-            if target.victim is not None:
+            try:
+                blockon(deferToThread(_still_the_victims, target))
+            finally:
+                assert target.victim is not None
                 blockon(deferToThread(target.victim.close))
-            blockon(ensureDeferred(target.close()))
+                blockon(ensureDeferred(target.close()))
     finally:
         if issuer is not None:
             issuer.stop()
@@ -64,3 +70,13 @@ def _hold(target: Target) -> None:
     blockon(deferToThread(lambda: farm.experiment(EXPERIMENT).announce(shared=False)))
     report = RunReport(RUN, "pulsecount", {target.serial: record.id}, EXPERIMENT)
     blockon(deferToThread(lambda: farm._bound(farm._subject.call)("run_report", runs=[to_wire(report)])))
+
+
+def _still_the_victims(target: Target) -> None:
+    """After all attacks the victim has its board, and gets true values from it."""
+    assert target.victim is not None
+    (device,) = [each for each in target.victim.devices() if each.serial == target.serial]
+    assert (device.worker, device.client, device.reservation) == (WORKER, VICTIM, target.reservation)
+    results = list(target.boards.evaluate([SQUARE] * 3))
+    assert [result.measurement.worker for result in results] == [WORKER] * 3
+    assert [result.value for result in results] == pytest.approx([2000] * 3, rel=0.01)
