@@ -41,9 +41,9 @@ def icefarm(farm: FarmProcess, *arguments: str, **more: str) -> subprocess.Compl
     )
 
 
-def evaluate(farm: FarmProcess, experiment: str, amount: int) -> None:
+def evaluate(farm: FarmProcess, account: str, experiment: str, amount: int) -> None:
     """Evaluate a circuit so many times, and wait until the archive has it all."""
-    words = ("--window", "0.01", "--devices", "2", "--wait", "--name", "ada", "--label", "generation=3")
+    words = ("--window", "0.01", "--devices", "2", "--wait", "--name", account, "--label", "generation=3")
     done = icefarm(farm, "evaluate", *[SQUARE] * amount, *words, ICEFARM_EXPERIMENT=experiment)
     assert done.returncode == 0, done.stderr
     for _ in range(LIMIT):
@@ -54,8 +54,8 @@ def evaluate(farm: FarmProcess, experiment: str, amount: int) -> None:
 
 
 def test_an_experiment_is_listed_read_saved_drawn_and_accounted_for(farm: FarmProcess, tmp_path: Path) -> None:
-    evaluate(farm, "ga 7/é", 6)
-    (listed,) = json.loads(icefarm(farm, "experiments", "-o", "json").stdout)
+    evaluate(farm, "ada", "ga 7/é", 6)
+    (listed,) = json.loads(icefarm(farm, "experiments", "--account", "ada", "-o", "json").stdout)
     assert (listed["name"], listed["account"], listed["done"]) == ("ga 7/é", "ada", 6)
     rows = [json.loads(line) for line in icefarm(farm, "results", "ga 7/é", "-o", "json").stdout.splitlines()]
     assert [(row["circuit"], row["labels"]) for row in rows] == [(SQUARE, {"generation": 3})] * 6
@@ -80,13 +80,13 @@ def test_an_experiment_that_there_is_not_is_an_error_of_one_line(farm: FarmProce
 
 
 def test_results_are_followed_until_ctrl_c(farm: FarmProcess) -> None:
-    evaluate(farm, "followed", 1)
+    evaluate(farm, "bob", "followed", 1)
     command = forked.icefarm("results", "followed", "--follow", "-o", "json")
     with OwnProcess(command, stdout=subprocess.PIPE, env=environment(farm)) as following:
         assert following.stdout is not None
         first = json.loads(following.stdout.readline())
         evaluate_more = icefarm(
-            farm, "evaluate", SQUARE, "--experiment", "followed", "--name", "ada", "--window", "0.01"
+            farm, "evaluate", SQUARE, "--experiment", "followed", "--name", "bob", "--window", "0.01"
         )
         assert evaluate_more.returncode == 0
         second = json.loads(following.stdout.readline())
