@@ -13,10 +13,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cattrs  # noqa: F401 - these three are imported by verbs, which would do so in each fork
+import click
+import matplotlib.backends.backend_svg  # noqa: F401
+import psycopg2.extensions  # noqa: F401
 from recorded_host import Host
 from recording_farm import RecordingFarm
 
 from icefarm.bitstream import made_up_bitstream
+from icefarm.cli import VERBS as MODULES
 from icefarm.cli import main
 from icefarm.cli.commands.admin import accounts, database, tokens
 from icefarm.control.sessions.roster import RosterEntry
@@ -55,6 +60,8 @@ HELP: dict[str, list[str]] = {"--help": [], "--version": [], "evaluate --help": 
 
 def prepare(directory: Path) -> None:
     os.chdir(directory)
+    for name in MODULES:
+        main.get_command(click.Context(main), name)
     Path("circuit.bin").write_bytes(made_up_bitstream(1).data)
     Path("default-1.0.0.uf2").write_bytes(uf2.build(b"\x11" * 600))
     answers: dict[str, Any] = {"migrate": [1], "reset": [1]}
