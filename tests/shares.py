@@ -3,11 +3,15 @@
 Processes that each run a share of their own take less CPU time than pytest-xdist, which has every process collect all
 tests, and passes three reports of each test on: a fifth of that of the unit tests.  Which files a share has follows
 from their names alone, so shares that run at different times have every file once between them.
+
+They write into one memory of what has failed, for ``pytest --lf``.  Each has read it at its beginning and would write
+at its end what it knows, which is nothing of the others; so each leaves what they have written of their own files.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import fcntl
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -29,6 +33,8 @@ LONG: Mapping[str, float] = {
     "test_bitstream.py": 2,
 }
 USUAL = 0.3
+#: What pytest remembers for ``--lf``: the tests that have failed.
+_FAILED = "cache/lastfailed"
 
 
 def shared_out(files: Iterable[Path], shares: int) -> list[set[Path]]:
@@ -61,3 +67,19 @@ class Share:
     @pytest.hookimpl
     def pytest_ignore_collect(self, collection_path: Path) -> bool | None:
         return True if collection_path.resolve() in self._others else None
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> Iterator[None]:
+        cache = session.config.cache if session.config.pluginmanager.hasplugin("cacheprovider") else None
+        if cache is None:
+            return (yield)
+        with (cache.mkdir("shares") / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            before = cache.get(_FAILED, {})
+            result = yield
+            failed = {test: True for test in cache.get(_FAILED, {}) if not self._is_others(session, test)}
+            cache.set(_FAILED, failed | {test: True for test in before if self._is_others(session, test)})
+        return result
+
+    def _is_others(self, session: pytest.Session, test: str) -> bool:
+        return (session.config.rootpath / test.partition("::")[0]).resolve() in self._others

@@ -182,6 +182,45 @@ def test_a_share_passes_over_the_files_of_the_others(tmp_path: Path) -> None:
         assert [share.pytest_ignore_collect(other) for share in shares] == [None, None]
 
 
+SHARING = """
+import os
+from pathlib import Path
+from shares import Share
+
+def pytest_configure(config):
+    if "SHARE" in os.environ:
+        config.pluginmanager.register(Share.parse(os.environ["SHARE"], [Path(__file__).parent]))
+"""
+#: Neither of the two goes on before the other one has begun, and so has read what failed before.
+MEETING = """
+def test_it():
+    open("meeting", "{mode}").close()
+    assert False
+"""
+
+
+@pytest.mark.thorough
+def test_what_failed_in_any_share_is_run_again_by_lf(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "meeting")
+    (tmp_path / "conftest.py").write_text(SHARING)
+    for name, mode in (("a", "r"), ("b", "w")):
+        (tmp_path / f"test_{name}.py").write_text(MEETING.format(mode=mode))
+    plugins = [f"-pno:{name}" for name in ("icefarm", "randomly", "xdist", "twisted")]
+    command = [sys.executable, "-m", "pytest", "--rootdir", str(tmp_path), *plugins]
+    plain = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "PYTEST_ADDOPTS": ""}
+    first, second = (
+        OwnProcess(command, cwd=tmp_path, env={**plain, "SHARE": share}, stdout=subprocess.PIPE)
+        for share in ("1/2", "2/2")
+    )
+    with first, second:
+        assert "1 failed" in first.communicate(timeout=60)[0]
+        assert "1 failed" in second.communicate(timeout=60)[0]
+    again = subprocess.run(
+        [*command, "--lf", "--collect-only", "-q"], cwd=tmp_path, env=plain, capture_output=True, text=True, timeout=60
+    )
+    assert "test_a.py::test_it\ntest_b.py::test_it\n" in again.stdout
+
+
 @pytest.mark.parametrize("words", ["0/2", "3/2", "1", "", "one/two", "-1/2"])
 def test_a_share_that_there_is_not_is_refused(words: str, tmp_path: Path) -> None:
     with pytest.raises(pytest.UsageError, match="--share takes NUMBER/SHARES"):
