@@ -23,7 +23,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-__all__ = ["VARIABLE", "end", "mark", "place", "watch"]
+__all__ = ["VARIABLE", "end", "left_by_limits", "mark", "place", "watch"]
 
 #: The variable that names the process of tests; a farm hands it on to what it starts (those of icefarm it does not).
 VARIABLE = "STARTED_BY_TESTS"
@@ -31,6 +31,12 @@ VARIABLE = "STARTED_BY_TESTS"
 GRACE, PAUSE = 10.0, 0.1
 #: Where a machine keeps files in its memory, and the bytes that have to be free, there and of the memory itself.
 MEMORY, ROOM = Path("/dev/shm"), 6 << 30
+#: Files of a control group, by the hierarchy that it is in (version 1, by its controllers, or 2): the most bytes, those
+#: in use, and in memory.stat those of them that hold files of disks, which Linux lets go first.
+_LIMITS = {
+    "memory": ("memory.limit_in_bytes", "memory.usage_in_bytes", ("total_inactive_file", "total_active_file")),
+    "": ("memory.max", "memory.current", ("inactive_file", "active_file")),
+}
 
 
 def mark() -> dict[str, str]:
@@ -70,10 +76,35 @@ def has_room(memory: Path = MEMORY, room: int = ROOM) -> bool:
     try:
         found = os.statvfs(memory)
         free = re.search(r"^MemAvailable: +(\d+) kB", Path("/proc/meminfo").read_text(), re.MULTILINE)
+        left = left_by_limits()
     except OSError:
         return False
-    fits = found.f_bavail * found.f_frsize > room and free is not None and int(free[1]) * 1024 > room
+    fits = found.f_bavail * found.f_frsize > room and free is not None and min(int(free[1]) * 1024, left) > room
     return fits and not found.f_flag & os.ST_NOEXEC and os.access(memory, os.W_OK)
+
+
+def left_by_limits(groups: Path = Path("/proc/self/cgroup"), root: Path = Path("/sys/fs/cgroup")) -> float:
+    """Return the bytes that the limits of this process's control groups, as a container has them, leave it."""
+    left = float("inf")
+    for line in groups.read_text().splitlines():
+        _, controllers, path = line.split(":", 2)
+        for hierarchy in _LIMITS.keys() & set(controllers.split(",")):
+            top = root / hierarchy
+            group = top / path.strip("/")
+            # Each group above it has a limit, too.  Inside a container they may not be there.
+            while group.is_relative_to(top):
+                left = min(left, _left_in(group, *_LIMITS[hierarchy]))
+                group = group.parent
+    return left
+
+
+def _left_in(group: Path, most: str, used: str, of_files: tuple[str, ...]) -> float:
+    with suppress(OSError):
+        limit = (group / most).read_text().strip()
+        if limit != "max":
+            stat = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+            return int(limit) - int((group / used).read_text()) + sum(int(stat.get(name, 0)) for name in of_files)
+    return float("inf")
 
 
 def end(name: str, grace: float) -> None:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from leftovers import has_room
+from leftovers import has_room, left_by_limits
 
 from icefarm.testing.processes.farm_process import Witness
 
@@ -71,3 +71,33 @@ def test_files_are_in_memory_where_there_is_room(tmp_path: Path) -> None:
     assert has_room(tmp_path, 1)
     assert not has_room(tmp_path, 1 << 60)
     assert not has_room(tmp_path / "missing", 1)
+
+
+def limited(group: Path, most: str, names: tuple[str, str], stat: str) -> None:
+    """Write what Linux says of a control group that uses 300 bytes."""
+    group.mkdir(parents=True, exist_ok=True)
+    (group / names[0]).write_text(f"{most}\n")
+    (group / names[1]).write_text("300\n")
+    (group / "memory.stat").write_text(stat)
+
+
+def test_the_memory_of_a_container_is_what_its_limit_leaves(tmp_path: Path) -> None:
+    own = tmp_path / "cgroup"
+    own.write_text("0::/a/b\n")
+    names, stat = ("memory.max", "memory.current"), "anon 200\ninactive_file 40\nactive_file 60\n"
+    assert left_by_limits(own, tmp_path / "none") == float("inf")
+    limited(tmp_path / "new/a/b", "max", names, stat)
+    assert left_by_limits(own, tmp_path / "new") == float("inf")
+    limited(tmp_path / "new/a", "1000", names, stat)
+    assert left_by_limits(own, tmp_path / "new") == 1000 - 300 + 100
+    limited(tmp_path / "new/a/b", "500", names, "anon 300\n")
+    assert left_by_limits(own, tmp_path / "new") == 200
+
+
+def test_the_limit_is_read_where_linux_has_the_older_control_groups(tmp_path: Path) -> None:
+    own = tmp_path / "cgroup"
+    own.write_text("9:name=systemd:/\n5:cpu,cpuacct:/a\n4:memory:/outside:1/a\n0::/\n")
+    # Inside a container, the names of groups are those outside of it.
+    names = ("memory.limit_in_bytes", "memory.usage_in_bytes")
+    limited(tmp_path / "old/memory", "1000", names, "total_inactive_file 40\ninactive_file 7\n")
+    assert left_by_limits(own, tmp_path / "old") == 1000 - 300 + 40
