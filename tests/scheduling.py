@@ -18,7 +18,6 @@ from xdist.scheduler import LoadScopeScheduling
 #: About how many seconds those groups take that take long, for the order.
 LONG: Mapping[str, float] = {
     "tests/integration/test_docs.py": 200,
-    "tests/integration/test_random_circuits.py": 140,
     "tests/integration/test_up.py": 130,
     "attacks on issuer": 90,
     "tests/integration/test_site.py": 75,

@@ -3,8 +3,10 @@
 
     circuits.py build [NAME...]    NAME.bin of each circuit (yosys, nextpnr-ice40, icepack)
     circuits.py count [NAME...]    counts.txt: rising edges in a window, by simulation of the source (iverilog)
+    circuits.py keep               made_up.zip: bitstreams and counts of made-up circuits, for each run of the tests
 
-Both do all circuits if no names are given. On Debian: apt-get install yosys nextpnr-ice40 fpga-icestorm iverilog
+The first two do all circuits if no names are given.
+On Debian: apt-get install yosys nextpnr-ice40 fpga-icestorm iverilog
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from random import Random
@@ -26,6 +29,8 @@ OTHER_CELLS = ("SB_HFOSC", "SB_LFOSC", "SB_PLL40_CORE", "SB_PLL40_PAD", "SB_RGBA
 #: Units of simulated time in a microsecond.
 UNITS = 384
 OUTPUTS = (27, 25, 26, 23, 2, 3)
+#: Seeds of the made-up circuits that are kept.
+KEPT = range(1, 21)
 
 
 @frozen
@@ -111,6 +116,16 @@ def mac_circuit(name: str, settings: Sequence[int], window_us: int = 200) -> Cir
     configs = {"CONFIGS": f"200'h{number:x}"}
     places = {f"blocks?{i}?.block.block": place for i, place in enumerate(MAC_PLACES)}
     return Circuit(name, "mac.v", "mac", configs, (27, 25, 26, 23), window_us, places=places)
+
+
+def made_up_circuit(name: str, source: Path, window_us: int = 1000) -> Circuit:
+    """Return one whose source made_up.py wrote.  48,000 edges are enough for stretches to be passed over."""
+    return Circuit(name, str(source), "made_up", pins=(27, 25), window_us=window_us, dsp=True)
+
+
+def random_mac_circuit(name: str, seed: int) -> Circuit:
+    """Return one of DSP blocks with settings drawn at random, none of which is in `CIRCUITS`."""
+    return mac_circuit(name, random_settings(1000 + seed))
 
 
 def _cascade(name: str, parameters: Mapping[str, int], bits: Sequence[tuple[str, int, int]] = ()) -> Circuit:
@@ -251,10 +266,28 @@ def listed(directory: Path, chosen: Sequence[Circuit]) -> str:
     return "".join(lines)
 
 
+def keep(directory: Path) -> None:
+    """Write made_up.zip: of each circuit the bitstream, and a line in its counts.txt.  Nothing in it has a date."""
+    from made_up import made_up_source
+
+    circuits = [(random_mac_circuit("macs_1", 1), 1)]
+    for seed in KEPT:
+        source = directory / f"made_up_{seed}.v"
+        source.write_text(made_up_source(seed))
+        circuits.append((made_up_circuit(source.stem, source), seed))
+    edges = listed(directory, [circuit for circuit, _ in circuits])
+    with zipfile.ZipFile(HERE / "made_up.zip", "w", zipfile.ZIP_DEFLATED, compresslevel=9) as kept:
+        for circuit, seed in circuits:
+            bitstream = directory / f"{circuit.name}.bin"
+            build(circuit, directory, bitstream, seed)
+            kept.writestr(zipfile.ZipInfo(bitstream.name), bitstream.read_bytes(), zipfile.ZIP_DEFLATED)
+        kept.writestr(zipfile.ZipInfo("counts.txt"), edges, zipfile.ZIP_DEFLATED)
+
+
 def main(arguments: Sequence[str]) -> int:
     what, names = arguments[:1], arguments[1:]
     chosen = [circuit for circuit in CIRCUITS if not names or circuit.name in names]
-    if what not in (["build"], ["count"]) or len(names) > len(chosen):
+    if what not in (["build"], ["count"], ["keep"]) or len(names) > len(chosen):
         print(__doc__, file=sys.stderr)
         return 2
     with tempfile.TemporaryDirectory() as made:
@@ -262,6 +295,8 @@ def main(arguments: Sequence[str]) -> int:
         if what == ["build"]:
             for circuit in chosen:
                 build(circuit, directory, HERE / f"{circuit.name}.bin")
+        elif what == ["keep"]:
+            keep(directory)
         else:
             simulated = [circuit for circuit in chosen if circuit.window_us > 0]
             (HERE / "counts.txt").write_text(listed(directory, simulated))
