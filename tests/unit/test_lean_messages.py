@@ -87,8 +87,11 @@ def read(module: Any, raw: list[Any]) -> tuple[Any, ...]:
         message = kind.parse(deepcopy(raw))
     except Exception as error:
         return (type(error).__name__, str(error))
-    assert type(message) is kind
-    parts = {slot: getattr(message, slot) for each in kind.__mro__ for slot in getattr(each, "__slots__", ())}
+    assert isinstance(message, kind)
+    assert type(message).__name__ == kind.__name__
+    slots = [slot for each in kind.__mro__ for slot in getattr(each, "__slots__", ())]
+    # A part has its property too; the rest is Autobahn's own.
+    parts = {slot: (getattr(message, slot), getattr(message, slot[1:], None)) for slot in slots}
     return (parts, message.marshal())
 
 
@@ -124,6 +127,13 @@ def test_the_usual_form_needs_none_of_autobahns_own_functions(name: str, monkeyp
         monkeypatch.setattr(module, function, fails)
     monkeypatch.setattr(kind, "args", property(fails))
     assert kind.parse(USUAL[name]).marshal() == USUAL[name]
+
+
+def test_parts_of_what_came_can_be_set() -> None:
+    # As the router notes which messages belong together.
+    call = LEAN.Call.parse(deepcopy(USUAL["Call"]))
+    call.correlation_id, call.args, call.kwargs = "c", [5], None
+    assert (call.correlation_id, call.marshal()) == ("c", [48, 1, {}, DEVICE, [5]])
 
 
 def test_messages_that_are_made_are_sent_as_autobahn_does_it() -> None:

@@ -3,8 +3,8 @@
 Autobahn checks a message by a function for each of its parts, makes it by a constructor that checks all of it once
 more, and asks a property for each part when it is sent.  Between two messages hardly any of that stays in the
 processor's caches, so a function costs there several times what it costs in a loop; an evaluation takes eight of these
-steps.  Here a message of the usual form is checked and made in one function; Autobahn's own takes any other, and says
-what is wrong with it.
+steps.  Here a message of the usual form is checked and made in one function, and its parts are read without any;
+Autobahn's own takes any other, and says what is wrong with it.
 
 The usual form is that which Autobahn itself sends, without progress, timeouts, encrypted payloads and links between
 routers (https://wamp-proto.org/wamp_latest_ietf.html).
@@ -57,6 +57,16 @@ def lighten(messages: ModuleType) -> None:
         slots = {slot for each in kind.__mro__ for slot in getattr(each, "__slots__", ())}
         if slots == SLOTS[name] and kind.parse.__module__ == kind.marshal.__module__ == kind.__module__:
             kind.parse, kind.marshal = staticmethod(parses(kind)), marshals(kind)
+
+
+def _decoded(kind: Any) -> Any:
+    """Return the class of a message that came decoded as a whole: its parts are read and set without a function.
+
+    Autobahn asks a property for each, since a message in FlatBuffers is decoded part by part.
+    """
+    slots = [slot for each in kind.__mro__ for slot in getattr(each, "__slots__", ())]
+    parts = {slot[1:]: getattr(kind, slot) for slot in slots if isinstance(getattr(kind, slot[1:], None), property)}
+    return type(kind.__name__, (kind,), {"__slots__": (), "__module__": kind.__module__, **parts})
 
 
 def _is_id(value: Any) -> bool:
@@ -116,7 +126,8 @@ def _ended(head: list[Any], message: Any) -> list[Any]:
 
 
 def _parses_call(kind: Any) -> Parse:
-    parse, is_uri = kind.parse, kind.parse.__globals__["_URI_PAT_LOOSE_NON_EMPTY"].match
+    parse, decoded = kind.parse, _decoded(kind)
+    is_uri = parse.__globals__["_URI_PAT_LOOSE_NON_EMPTY"].match
 
     def lean(raw: Any) -> Any:
         if len(raw) != 6:
@@ -126,7 +137,7 @@ def _parses_call(kind: Any) -> Parse:
             return parse(raw)
         if type(procedure) is not str or not is_uri(procedure):
             return parse(raw)
-        made = _called(kind, request, args, kwargs, procedure)
+        made = _called(decoded, request, args, kwargs, procedure)
         made._caller = made._caller_authid = made._caller_authrole = None
         return made
 
@@ -146,7 +157,7 @@ def _marshals_call(kind: Any) -> Marshal:
 
 
 def _parses_invocation(kind: Any) -> Parse:
-    parse = kind.parse
+    parse, decoded = kind.parse, _decoded(kind)
 
     def lean(raw: Any) -> Any:
         if len(raw) != 6 or type(raw[3]) is not dict or len(raw[3]) != 4:
@@ -157,7 +168,7 @@ def _parses_invocation(kind: Any) -> Parse:
             return parse(raw)
         if not _is_id(request) or not _is_id(registration) or not _are_arguments(args, kwargs):
             return parse(raw)
-        made = _called(kind, request, args, kwargs, procedure)
+        made = _called(decoded, request, args, kwargs, procedure)
         made._registration = registration
         made._caller, made._caller_authid, made._caller_authrole = who
         return made
@@ -184,7 +195,7 @@ def _marshals_invocation(kind: Any) -> Marshal:
 
 
 def _parses_answer(kind: Any) -> Parse:
-    parse = kind.parse
+    parse, decoded = kind.parse, _decoded(kind)
 
     def lean(raw: Any) -> Any:
         if len(raw) != 4 or type(raw[2]) is not dict or type(raw[3]) is not list or not _is_id(raw[1]):
@@ -199,7 +210,7 @@ def _parses_answer(kind: Any) -> Parse:
             )
             if len(details) != 3 or type(callee) is not int or not type(authid) is type(authrole) is str:
                 return parse(raw)
-        made = _blank(kind, request, args, None)
+        made = _blank(decoded, request, args, None)
         made._callee, made._callee_authid, made._callee_authrole, made._progress = callee, authid, authrole, None
         return made
 
