@@ -117,6 +117,25 @@ def test_a_value_that_is_lost_disagrees_and_a_failure_of_both_says_nothing() -> 
     assert not compared("pulsecount", []).agrees
 
 
+def test_a_cell_says_what_was_measured_on_which_boards() -> None:
+    failed = line(None, 4, "B", error="x")
+    found = compared("multipulsecount", [(line([9, 7], 3), line([9, 7], 3, "B")), (line([9, 7], 4), failed)]).cells
+    assert [(cell.index, cell.quantity) for cell in found] == [(3, 0), (3, 1), (4, 0), (4, 1)]
+    assert {(cell.circuit, cell.sha256) for cell in found} == {("a.bin", "ab" * 32)}
+    assert {(cell.first_board, cell.second_board) for cell in found} == {("A", "B")}
+
+
+def test_each_run_has_the_noise_of_its_own_repeats() -> None:
+    noisy, steady = line([90, 110]), line([99, 101])
+    assert compared("pulsecount", [(noisy, steady)]).noise == tuple(
+        noise_of("pulsecount", [x]) for x in (noisy, steady)
+    )
+
+
+def test_only_counts_are_off_by_a_part_of_one() -> None:
+    assert compared("variance", [(line(0.5), line(0.5))]).cells[0].uncertainty == 0.0
+
+
 def test_runs_of_other_pins_are_refused() -> None:
     with pytest.raises(InvalidArgument, match="has 2 values in one run and 3 in the other"):
         compared("multipulsecount", [(line([1, 2]), line([1, 2, 3]))])
