@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 import pytest
-from attrs import Factory, field, frozen
+from attrs import Factory, field, frozen, make_class
 from attrs.validators import and_, ge, gt, le, lt
 from cbor2 import CBORTag
 from hypothesis import given
@@ -176,6 +176,37 @@ def test_a_wrong_record_is_refused_naming_the_field(value: Any, message: str) ->
 def test_the_one_name_that_there_is_is_said_for_an_unknown_one() -> None:
     with pytest.raises(InvalidArgument, match=r"there is no 'name'; there is text$"):
         from_wire({"text": "a", "name": 1}, Tag)
+
+
+@pytest.mark.parametrize("amount", [0, 13])
+def test_no_names_are_said_where_there_are_none_or_too_many(amount: int) -> None:
+    made = make_class("Made", {f"name_{number}": field(default=0) for number in range(amount)})
+    with pytest.raises(InvalidArgument, match=r"^Made: there is no 'a', 'b'$"):
+        from_wire({"b": 1, "a": 2}, made)
+
+
+def test_a_record_with_a_mapping_goes_over_the_wire() -> None:
+    box = Box([Item("a", Colour.BLUE)], {"b": Item("b", weight=2.0)})
+    wire = to_wire(box)
+    assert wire["by_name"] == {"b": {"name": "b", "colour": "red", "weight": 2.0, "tags": []}}
+    assert wire["items"][0]["colour"] == "blue"
+    assert from_wire(wire, Box) == box
+    assert from_wire({"items": [], "by_name": {}}, Box).by_name == {}
+
+
+def test_a_whole_number_that_is_no_float_is_shown() -> None:
+    with pytest.raises(InvalidArgument, match="must be a finite number, not 1000000"):
+        from_wire(10**400, float)
+
+
+def test_a_checked_function_can_be_called() -> None:
+    class Shelf:
+        def size(self, boards: int) -> int:
+            return boards
+
+    checked = CheckedFunction.of(Shelf().size)
+    assert checked.function(**checked.bind((3,), {})) == 3
+    assert RESERVE.function is reserve
 
 
 items = st.builds(
