@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from twisted.internet.defer import Deferred, fail, succeed
 
-from icefarm.client.api.process_engine import engine
 from icefarm.client.api.reactor_thread import LENT, Engine
 from icefarm.errors import Unavailable, WrongThread
 
@@ -21,9 +20,14 @@ LIMIT = 20.0
 CALLS = 2000
 
 
-@pytest.fixture(name="own")
-def own_engine() -> Engine:
-    return engine()
+@pytest.fixture(name="own", scope="module")
+def own_engine() -> Iterator[Engine]:
+    """An engine for these tests alone: what another test has left under way would keep its reactor from being lent."""
+    engine = Engine()
+    yield engine
+    engine.reactor.callFromThread(engine.reactor.stop)
+    engine._thread.join(LIMIT)
+    assert not engine._thread.is_alive()
 
 
 def later(own: Engine) -> Deferred[int]:
