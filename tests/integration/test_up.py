@@ -331,8 +331,8 @@ def test_a_farm_that_can_say_nothing_while_it_starts_does_not_start(data_dir: Pa
 
 
 def test_a_farm_that_runs_goes_on_where_nobody_reads_what_it_says(begun: Path) -> None:
-    command = [sys.executable, "-m", "icefarm", "up", "--data-dir", str(begun), *QUICK]
-    farm = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    command = [sys.executable, "-P", "-m", "icefarm", "up", "--data-dir", str(begun), *QUICK]
+    farm = forked.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert farm.stdout is not None
     assert farm.stderr is not None
     try:
