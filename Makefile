@@ -21,15 +21,18 @@ SHARES := 1 2
 UNIT   := $(addprefix unit-,$(SHARES))
 UNIT_CHECK := $(addprefix unit-check-,$(SHARES))
 # What `make test` runs: every test is in one of them.  Each says how many cores it keeps busy; those of one core run side
-# by side.
-ALL   := firmware-test=1 frontend-test=1 types=1 lint=1 $(addsuffix =1,$(UNIT)) integration=2 browser=2 faults-quick=2 fuzz-quick=2
+# by side, the longest first.  Tests of faults wait for half of their time: beside them another suite computes.  A unit test
+# takes what mypy has found of the client from the cache of `types`.
+ALL   := types=1 faults-quick=1 $(addsuffix =1,$(UNIT)) firmware-test=1 frontend-test=1 lint=1 integration=2 browser=2 fuzz-quick=2
 # What `make check` runs: of the firmware and the page what has changed since its tests passed, of the unit tests those
 # that are not thorough (tests/marks.py).
-QUICK := firmware-check=1 frontend-check=1 $(addsuffix =1,$(UNIT_CHECK)) types=1 lint=1
+QUICK := $(addsuffix =1,$(UNIT_CHECK)) types=1 lint=1 firmware-check=1 frontend-check=1
 # All of them run, whichever fails; the last lines say which did, and how long each took.  Tests reach their limits where
 # two suites share the cores that each of them keeps busy; a machine with four has time for two such.
 CORES ?= 2
 each = +@$(PYTHON) build_backend/suites.py "$(MAKE)" $(CORES) $(1)
+# Unit tests wait at times, and none of them is so slow that it comes near its limit: one more at a time.
+each_of_check = +@$(PYTHON) build_backend/suites.py "$(MAKE)" $$(($(CORES) + 1)) $(1)
 
 .PHONY: demo test check unit unit-check $(foreach suite,$(QUICK) $(ALL),$(firstword $(subst =, ,$(suite)))) coverage pythons oldest mutation release-check firmware attacks faults soak fuzz nightly bench screenshots pictures format clean farm venv lock lock-images dist sbom help docs
 
@@ -93,7 +96,7 @@ test: venv
 	$(call each,$(ALL))
 
 check: venv
-	$(call each,$(QUICK))
+	$(call each_of_check,$(QUICK))
 
 # In random order; the first lines say the seed, with which RANDOM_ORDER="-p randomly --randomly-seed=N" repeats it.
 RANDOM_ORDER ?= -p randomly
