@@ -40,20 +40,35 @@ class HeldSignals:
 
     def __enter__(self) -> Self:
         if get_ident() == main_thread().ident:
-            for number in SIGNALS:
-                handler = getsignal(number)
-                if callable(handler):
-                    self._handlers[number] = handler
-                    set_handler(number, self._heard)
             self._passes = False
+            try:
+                self._replace()
+            except BaseException:  # Of a handler that was not replaced yet.
+                self._put_back()
+                raise
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._passes = False
+        try:
+            self._put_back()
+        except BaseException:  # Of a handler that was back already.
+            self._put_back()
+            raise
+        self.pass_on()
+
+    def _replace(self) -> None:
+        for number in SIGNALS:
+            handler = getsignal(number)
+            if callable(handler):
+                self._handlers[number] = handler
+                set_handler(number, self._heard)
+
+    def _put_back(self) -> None:
         for number, handler in self._handlers.items():
             # A handler may have set another one.
             if getsignal(number) == self._heard:
                 set_handler(number, handler)
-        self.pass_on()
 
     def pass_on(self) -> None:
         """Handle the signals that wait, and those that come, whatever their handlers raise."""

@@ -8,6 +8,7 @@ from threading import Thread
 
 import pytest
 
+from icefarm.system import held_signals
 from icefarm.system.held_signals import HeldSignals
 
 
@@ -61,6 +62,28 @@ def test_a_signal_that_comes_again_does_not_wait() -> None:
             signal.raise_signal(signal.SIGUSR1)
         with pytest.raises(Interrupted):
             signals.pass_on()
+
+
+def test_a_signal_that_comes_while_handlers_are_replaced_or_put_back_leaves_none_replaced(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = [signal.getsignal(number) for number in held_signals.SIGNALS]
+    changes, replace = 2 * sum(map(callable, before)), held_signals.set_handler
+    left = 0
+
+    def replaced(number: int, handler: object) -> None:
+        nonlocal left
+        replace(number, handler)
+        left -= 1
+        if left == 0:
+            signal.raise_signal(signal.SIGUSR1)
+
+    monkeypatch.setattr(held_signals, "set_handler", replaced)
+    for change in range(1, changes + 1):
+        left = change
+        with pytest.raises(Interrupted), HeldSignals() as signals:
+            signals.pass_on()
+        assert [signal.getsignal(number) for number in held_signals.SIGNALS] == before
 
 
 def test_a_handler_that_is_set_meanwhile_stays() -> None:
