@@ -20,17 +20,22 @@ ZONE = ZoneInfo("Asia/Kolkata")
 
 @pytest.fixture(scope="module")
 def school(stage: Stage) -> Stage:
-    """A class of three: one holds two boards, one waits, one does nothing; and somebody else."""
+    """A class of three: one has two boards, one waits for them, one does nothing; and somebody else."""
     stage.do("worker", name="school", serials=["C1", "C2", "C3", "C4"])
     stage.do("group", name="class-a", accounts=["anna", "ben", "cleo"])
     for client in ("anna", "ben", "other"):
         stage.do("client", name=client)
-    stage.do("call", client="anna", procedure="reserve", fields={"serials": ["C1", "C2"], "kind": "pulsecount"})
-    wanted = {"serials": ["C1"], "kind": "pulsecount", "wait": True, "no_wait": True}
-    stage.do("call", client="ben", procedure="reserve", fields=wanted)
+    take_boards(stage)
     stage.do("call", client="other", procedure="reserve", fields={"serials": ["C3"], "kind": "pulsecount"})
     stage.do("measure", worker="school", experiment="lab", results=[("C1", None), ("C1", 5)])
     return stage
+
+
+def take_boards(stage: Stage) -> None:
+    """Let anna have two boards, and ben wait for one of them."""
+    stage.do("call", client="anna", procedure="reserve", fields={"serials": ["C1", "C2"], "kind": "pulsecount"})
+    wanted = {"serials": ["C1"], "kind": "pulsecount", "wait": True, "no_wait": True}
+    stage.do("call", client="ben", procedure="reserve", fields=wanted)
 
 
 def member(page: Page, account: str) -> Locator:
@@ -93,6 +98,7 @@ def test_an_operator_ends_all_of_the_accounts_that_are_chosen(page: Page, school
     expect(page.locator(".messages")).to_contain_text("All of 2 accounts has ended")
     expect(member(page, "anna")).to_contain_text("no board")
     expect(member(page, "ben")).to_contain_text("no board")
+    take_boards(school)
 
 
 def test_the_page_has_large_type_and_no_fault_of_accessibility(page: Page, school: Stage) -> None:

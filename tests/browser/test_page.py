@@ -1,4 +1,4 @@
-"""The dashboard in a browser: keyboard, actions, hostile names, accessibility, headers.
+"""The dashboard in a browser: keyboard, actions, accessibility, headers.
 
 What takes no browser, such as filter, order, roles and events, is in frontend/test/views.
 """
@@ -10,9 +10,9 @@ from typing import Any
 from urllib.request import urlopen
 
 import pytest
-from browser.conftest import Stage, Stages
+from browser.conftest import Stage
 from browser.looking import confirm, open_page, row, sign_in, tile, until, violations
-from playwright.sync_api import BrowserContext, Locator, Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 pytestmark = pytest.mark.browser
 
@@ -20,7 +20,6 @@ PLACES = (
     *("boards", "compare", "workers", "queue", "bookings", "class", "usage", "events", "plots"),
     *("board/A1", "worker/pi1", "client/exp-42", "nothing"),
 )
-HOSTILE = '<img src=x onerror="document.title=1">'
 
 
 @pytest.fixture(scope="module")
@@ -190,24 +189,6 @@ def test_plots_are_full_when_the_page_is_opened(page: Page, crowd: Stage) -> Non
     expect(plot).to_have_attribute("aria-label", re.compile(r"reserved \d"), timeout=20_000)
 
 
-def test_names_are_text_and_never_markup(page: Page, crowd: Stage) -> None:
-    crowd.do("worker", name=f"w {HOSTILE}", serials=[f"s {HOSTILE}"])
-    crowd.do("client", name=f"c {HOSTILE}")
-    fields = {"serials": [f"s {HOSTILE}"], "kind": "pulsecount"}
-    crowd.do("call", client=f"c {HOSTILE}", procedure="reserve", fields=fields)
-    crowd.do("log", worker=f"w {HOSTILE}", level="error", message=HOSTILE, serial=f"s {HOSTILE}")
-    open_page(page, crowd.url)
-    expect(row(page, f"s {HOSTILE}")).to_contain_text(f"c {HOSTILE}")
-    page.get_by_role("link", name=f"s {HOSTILE}", exact=True).click()
-    expect(page.get_by_role("heading", level=1)).to_contain_text(f"Board s {HOSTILE}")
-    expect(page).to_have_title(f"Board s {HOSTILE} · icefarm")
-    for where in ("workers", "events", "queue"):
-        page.goto(f"{crowd.url}/#/{where}")
-        expect(page.get_by_role("heading", level=1)).to_be_visible()
-        expect(page).to_have_title(f"{where.capitalize()} · icefarm")
-    expect(page.locator("img:not(.brand img)")).to_have_count(0)
-
-
 def test_a_narrow_screen_needs_no_sideways_scrolling(page: Page, crowd: Stage) -> None:
     page.set_viewport_size({"width": 360, "height": 740})
     for where in PLACES:
@@ -258,29 +239,3 @@ def test_metrics_are_to_be_had_on_the_farms_one_port(crowd: Stage) -> None:
         text = answer.read().decode()
     assert 'icefarm_boards{state="reserved"}' in text
     assert 'icefarm_evaluations_total{kind="pulsecount"} 50.0' in text
-
-
-# ------------------------------------------------------------------------------------------- other farms
-
-
-@pytest.fixture
-def empty_farm(stages: Stages) -> Stage:
-    """Another farm, after which no test of this file uses the first one."""
-    return stages.begin("tokens")
-
-
-def test_a_farm_of_tokens_asks_for_one_and_an_empty_one_says_how_to_add_a_worker(
-    context: BrowserContext, page: Page, empty_farm: Stage
-) -> None:
-    page.goto(empty_farm.url)
-    expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
-    page.get_by_role("button", name="Sign in with a token").click()
-    dialog = page.get_by_role("dialog")
-    dialog.get_by_label("Token").fill(empty_farm.token)
-    dialog.get_by_role("button", name="Sign in").click()
-    expect(page.locator(".command")).to_contain_text(f"twistd -n icefarm-worker --control {empty_farm.url}")
-    page.reload()
-    expect(page.locator(".role")).to_have_text("operator")
-    other = context.new_page()
-    other.goto(empty_farm.url)
-    expect(other.get_by_role("heading", name="Sign in")).to_be_visible()
