@@ -108,11 +108,11 @@ def test_an_experiments_runs_are_listed_and_downloaded(page: Page, measured: Far
 
 
 def test_what_arrives_is_drawn_without_a_reload(page: Page, measured: FarmProcess) -> None:
-    measure(measured, "ada", "live", 1)
-    open_page(page, measured.url, "experiment/ada/live")
+    measure(measured, "bob", "live", 1)
+    open_page(page, measured.url, "experiment/bob/live")
     expect(fact(page, "Done")).to_contain_text(f"{3 * len(CIRCUITS)} /", timeout=ARCHIVED)
     expect(plot(page, "generation").locator(".legend")).to_contain_text("generation 0")
-    measure(measured, "ada", "live", 2)
+    measure(measured, "bob", "live", 2)
     expect(fact(page, "Done")).to_contain_text(f"{9 * len(CIRCUITS)} /", timeout=ARCHIVED)
     expect(plot(page, "generation").locator(".legend")).to_contain_text("generation 1", timeout=ARCHIVED)
 
