@@ -263,9 +263,27 @@ def test_who_books_is_held_to_the_limits_unless_there_are_none() -> None:
     with pytest.raises(LimitReached, match="has 2 of at most 5 hours of boards booked, and asks for 4 more") as raised:
         check_booking(booking("2", 2, lasts=2 * HOUR, account="ada"), calendar, boards, most, "ada")
     assert raised.value.fields == {"account": "ada", "limit": "booked", "most": 5.0}
-    with pytest.raises(LimitReached, match="bookings that have not ended"):
+    with pytest.raises(LimitReached, match="bookings that have not ended") as raised:
         check_booking(booking("2", 1, account="ada"), calendar, boards, {**most, "bookings": 1.0}, "ada")
+    assert raised.value.fields == {"account": "ada", "limit": "bookings", "most": 1.0}
     check_booking(booking("2", 2, lasts=2 * HOUR), calendar, boards, None, "ada")
+
+
+@pytest.mark.parametrize(
+    ("worker", "status", "in_service"),
+    [
+        ({}, DeviceStatus.AVAILABLE, True),
+        ({"draining": True}, DeviceStatus.AVAILABLE, False),
+        ({"status": "offline"}, DeviceStatus.AVAILABLE, False),
+        ({}, DeviceStatus.BROKEN, False),
+        ({}, DeviceStatus.OFFLINE, False),
+    ],
+)
+def test_boards_in_service_are_those_of_workers_that_are_there(
+    worker: dict[str, Any], status: DeviceStatus, in_service: bool
+) -> None:
+    found = Shelf.of(boards("A", status=status), [evolve(WORKERS[0], **worker)], NOW)
+    assert found.fitting(booking()) == ({"A"} if in_service else set())
 
 
 def test_a_time_that_is_over_cannot_be_booked() -> None:
