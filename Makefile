@@ -100,6 +100,8 @@ check: venv
 
 # In random order; the first lines say the seed, with which RANDOM_ORDER="-p randomly --randomly-seed=N" repeats it.
 RANDOM_ORDER ?= -p randomly
+# The same for those with real parts, whose tests share a farm with others of their file: PARTS_ORDER="-p randomly".
+PARTS_ORDER ?=
 unit: venv
 	$(call each,$(addsuffix =1,$(UNIT)))
 
@@ -149,13 +151,13 @@ release-check:
 	$(PYTHON) build_backend/version.py check
 
 integration: venv
-	$(PYTEST) tests/acceptance tests/attacks tests/integration -m integration $(PARALLEL) --suite integration=600
+	$(PYTEST) tests/acceptance tests/attacks tests/integration -m integration $(PARALLEL) $(PARTS_ORDER) --suite integration=600
 
 browser: venv
-	$(PYTEST) tests/browser -m browser $(PARALLEL) --suite browser=240
+	$(PYTEST) tests/browser -m browser $(PARALLEL) $(PARTS_ORDER) --suite browser=240
 
 faults-quick: venv
-	$(PYTEST) tests/faults -m 'faults and not slow' $(PARALLEL_FAULTS) --suite faults-quick=120
+	$(PYTEST) tests/faults -m 'faults and not slow' $(PARALLEL_FAULTS) $(PARTS_ORDER) --suite faults-quick=120
 
 # A minute of processor time, of two cores.
 fuzz-quick:
