@@ -62,7 +62,9 @@ def build(into: Path, when: str) -> list[Path]:
         # Each in a folder of its own: nothing that another build has left gets in.
         with tempfile.TemporaryDirectory() as name:
             with tarfile.open(source) as archive:
-                archive.extractall(name, filter="data")
+                # Python 3.11.4 is the first that has it.
+                archive.extraction_filter = getattr(tarfile, "data_filter", None)
+                archive.extractall(name)
             (tree,) = Path(name).iterdir()
             _run(
                 [sys.executable, "-m", "build", "--no-isolation", "--wheel", "--outdir", str(into)],

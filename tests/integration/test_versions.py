@@ -84,7 +84,9 @@ def pythons(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]:
     place = tmp_path_factory.mktemp("previous")
     packed = subprocess.run(["git", "archive", reference], cwd=ROOT, capture_output=True, check=True).stdout
     with tarfile.open(fileobj=BytesIO(packed)) as archive:
-        archive.extractall(place / "source", filter="data")
+        # Python 3.11.4 is the first that has it.
+        archive.extraction_filter = getattr(tarfile, "data_filter", None)
+        archive.extractall(place / "source")
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", place / "venv"], check=True)
     python = place / "venv" / "bin" / "python"
     # The same packages, and the previous icefarm before today's.
