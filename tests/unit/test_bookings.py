@@ -569,9 +569,13 @@ class Lab(RuleBasedStateMachine):
             for each in run(self.store.bookings())
             if each.starts_at - HAND_OVER <= self.clock.seconds() < each.ends_at
         ]
-        total, held = 0, [record.client for record in run(self.store.active())]
+        total, held = 0, [(record.client, record.serial) for record in run(self.store.active())]
         for each in open_now:
-            own = sum(who.partition("/")[0] == each.account for who in held)
+            # Of boards that a booking names, the account's other ones are none.
+            own = sum(
+                who.partition("/")[0] == each.account and (not each.serials or serial in each.serials)
+                for who, serial in held
+            )
             total += 0 if client.partition("/")[0] == each.account else max(0, each.kept - own)
         return total
 
