@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 from datetime import UTC, date, datetime
+from functools import partial
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -48,21 +49,23 @@ async def test_a_batch_that_a_killed_control_still_commits_does_not_make_an_eval
     database: Database,
 ) -> None:
     killed, successor = PostgresArchive(database), PostgresArchive(database)
-    go_on = Event()
+    is_stored, go_on = Event(), Event()
 
     def stored_slowly(cursor: Any) -> Stored:
         stored = killed._store("w1", parse_rows(encoded(row(a, value=1)), NOW, 90).rows, cursor)
-        go_on.wait(20)
+        is_stored.set()
+        go_on.wait(60)
         return stored
 
     try:
         world = await World(successor, PostgresStore(database)).begin()
         a, d = [(await world.reserve("ada", serial))[0] for serial in ("A", "D")]
         await world.keep("w1", row(a, "e0"))
-        first = Deferred.fromCoroutine(killed._writer.run(stored_slowly, 30.0))
-        await _until_one_is(database, "idle in transaction")
+        first = Deferred.fromCoroutine(killed._writer.run(stored_slowly, 90.0))
+        # That its connection is idle in a transaction would say less: it is so between two statements.
+        await until(is_stored.is_set, "the batch is stored")
         second = Deferred.fromCoroutine(world.keep("w2", row(d, value=2, attempt=2)))
-        await _until_one_is(database, "active")
+        await until(partial(_one_waits, database), "the other batch waits for it")
         go_on.set()
         await first
         await second
@@ -74,14 +77,12 @@ async def test_a_batch_that_a_killed_control_still_commits_does_not_make_an_eval
         successor.stop()
 
 
-async def _until_one_is(database: Database, state: str) -> None:
-    """Wait until a connection that stores batches is in a state, as PostgreSQL tells."""
-    query = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'icefarm-archive' AND state = %(state)s"
-
-    async def is_so() -> bool:
-        return await database.transaction(lambda each: each.rows(query, {"state": state})) == [(1,)]
-
-    await until(is_so, f"a connection is {state}")
+async def _one_waits(database: Database) -> bool:
+    """Tell whether a connection that stores batches waits for another one's transaction."""
+    query = (
+        "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'icefarm-archive' AND wait_event_type = 'Lock'"
+    )
+    return await database.transaction(lambda each: each.rows(query, {})) == [(1,)]
 
 
 @ensureDeferred
