@@ -13,10 +13,11 @@ from _signal import getsignal  # type: ignore[import-not-found]
 from _signal import signal as set_handler
 from collections.abc import Callable
 from threading import get_ident, main_thread
+from time import monotonic
 from types import FrameType
 from typing import Any, Self
 
-__all__ = ["HeldSignals"]
+__all__ = ["HeldSignals", "SignalHeard"]
 
 #: Signals whose handlers may raise: those that end or interrupt a program, or are left to it.
 SIGNALS = tuple(
@@ -24,23 +25,29 @@ SIGNALS = tuple(
     for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGALRM", "SIGUSR1", "SIGUSR2")
     if hasattr(signal, name)
 )
+#: Seconds for which a signal waits at most, if it comes again then: the code seems to hang.
+HANGS = 0.5
+
+
+class SignalHeard(BaseException):
+    """A signal waits: the code is to end."""
 
 
 class HeldSignals:
-    """Holds signals for a block of code, except between `pass_on` and `hold`.
+    """Holds signals until the end of a block of code, which can ask to be told by an exception (`tell`).
 
-    A signal that comes once more while it waits is passed on at once: the code may hang.  Threads other than the main
-    one have no signals.
+    A signal that comes once more later (`HANGS`) is handled at once.  Threads other than the main one have no signals.
     """
 
     def __init__(self) -> None:
+        self._thread = get_ident()
         self._handlers: dict[int, Callable[[int, FrameType | None], Any]] = {}
-        self._waiting: dict[int, FrameType | None] = {}
-        self._passes = True
+        #: Since when, and where it came.
+        self._waiting: dict[int, tuple[float, FrameType | None]] = {}
+        self._tells = False
 
     def __enter__(self) -> Self:
-        if get_ident() == main_thread().ident:
-            self._passes = False
+        if self._thread == main_thread().ident:
             try:
                 self._replace()
             except BaseException:  # Of a handler that was not replaced yet.
@@ -49,13 +56,14 @@ class HeldSignals:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._passes = False
         try:
             self._put_back()
         except BaseException:  # Of a handler that was back already.
             self._put_back()
             raise
-        self.pass_on()
+        while self._waiting:
+            number, waits = self._waiting.popitem()
+            self._handlers[number](number, waits[1])
 
     def _replace(self) -> None:
         for number in SIGNALS:
@@ -70,19 +78,25 @@ class HeldSignals:
             if getsignal(number) == self._heard:
                 set_handler(number, handler)
 
-    def pass_on(self) -> None:
-        """Handle the signals that wait, and those that come, whatever their handlers raise."""
-        self._passes = True
-        while self._waiting:
-            number, frame = self._waiting.popitem()
-            self._handlers[number](number, frame)
+    def tell(self) -> None:
+        """Raise `SignalHeard` where a signal waits, or once one comes before `hold`."""
+        self._tells = True
+        if self._waiting:
+            self._tells = False
+            raise SignalHeard
 
     def hold(self) -> None:
-        """Hold signals again."""
-        self._passes = not self._handlers
+        """Tell of signals no more."""
+        self._tells = False
 
     def _heard(self, number: int, frame: FrameType | None) -> None:
-        if self._passes or number in self._waiting:
+        waits = self._waiting.get(number)
+        # A child that another thread has forked inherits the handlers, but not the code that would end.
+        if get_ident() != self._thread or (waits is not None and monotonic() - waits[0] >= HANGS):
             self._handlers[number](number, frame)
-        else:
-            self._waiting[number] = frame
+            return
+        if waits is None:
+            self._waiting[number] = monotonic(), frame
+        if self._tells:
+            self._tells = False
+            raise SignalHeard

@@ -74,6 +74,17 @@ def test_timers_run_while_nobody_calls(own: Engine) -> None:
     assert rang.wait(LIMIT)
 
 
+def test_timers_run_while_calls_that_need_no_turn_follow_each_other(own: Engine) -> None:
+    rang = Event()
+
+    def at_once() -> Deferred[None]:
+        own.reactor.callLater(0, rang.set)
+        return succeed(None)
+
+    here(own, at_once)
+    assert rang.is_set()
+
+
 def test_a_long_call_does_not_end_the_loan(own: Engine) -> None:
     def long() -> Deferred[None]:
         answer: Deferred[None] = Deferred()
@@ -139,6 +150,15 @@ def test_a_listener_that_calls_is_told_off_here_too(own: Engine) -> None:
     assert here(own, lambda: later(own)) == get_ident()
 
 
+def test_what_is_posted_where_the_reactor_is_turned_is_carried_out(own: Engine) -> None:
+    def posts() -> Deferred[int]:
+        answer: Deferred[int] = Deferred()
+        own.post(answer.callback, 3)
+        return answer
+
+    assert here(own, posts) == 3
+
+
 class Interrupted(BaseException):
     """The handler of the signal."""
 
@@ -153,6 +173,10 @@ def handler_that_interrupts() -> Iterator[None]:
     assert signal.signal(signal.SIGUSR1, before) is interrupt
 
 
+def until_all_is_carried_out(own: Engine) -> None:
+    own.run(lambda: succeed(None))
+
+
 @pytest.mark.usefixtures("interrupting")
 def test_an_interrupt_waits_until_this_thread_waits_for_events(own: Engine) -> None:
     steps: list[str] = []
@@ -164,6 +188,7 @@ def test_an_interrupt_waits_until_this_thread_waits_for_events(own: Engine) -> N
 
     with pytest.raises(Interrupted):
         here(own, interrupted)
+    until_all_is_carried_out(own)
     assert steps == ["whole", "cancelled"]
     assert here(own, lambda: later(own)) == get_ident()
 
@@ -178,5 +203,27 @@ def test_an_interrupt_ends_the_wait(own: Engine) -> None:
 
     with pytest.raises(Interrupted):
         here(own, waits)
+    until_all_is_carried_out(own)
     assert cancelled == ["it"]
     assert here(own, lambda: later(own)) == get_ident()
+
+
+def test_a_handler_may_call_and_the_wait_goes_on_after_it(own: Engine) -> None:
+    answer: Deferred[int] = Deferred()
+    threads = list[int]()
+
+    def calls(*_: object) -> None:
+        threads.append(own.run(later, own))
+        own.post(answer.callback, 8)
+
+    def waits() -> Deferred[int]:
+        Thread(target=os.kill, args=(os.getpid(), signal.SIGUSR1), daemon=True).start()
+        return answer
+
+    before = signal.signal(signal.SIGUSR1, calls)
+    try:
+        assert here(own, waits) == 8
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert get_ident() not in threads
+    assert len(threads) == 1

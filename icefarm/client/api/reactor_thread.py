@@ -19,8 +19,8 @@ What always holds:
 - One thread turns.
 - What another thread asks for (`callFromThread`) ends the loan: who turns then does it, or else the own thread at once.
 - Nobody turns for `LENT` seconds twice at most: events and timers are late by as much.
-- No handler of a signal raises anything while a caller's thread handles events, but only where it waits for them
-  (`icefarm.system.held_signals`).
+- No handler of a signal is called while a caller's thread turns (`icefarm.system.held_signals`): a signal ends the
+  loan where that thread waits for events.  So handlers may raise anything, and call the farm.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from twisted.python.failure import Failure
 from icefarm.concurrency.prompt.icefarm_large_pages import gather_later
 from icefarm.concurrency.prompt.icefarm_prompt import handle, poll, waited
 from icefarm.errors import LinkLost, WrongThread
-from icefarm.system.held_signals import HeldSignals
+from icefarm.system.held_signals import HeldSignals, SignalHeard
 
 __all__ = ["LENT", "Engine", "PendingResult"]
 
@@ -94,6 +94,9 @@ class _LentReactor(EPollReactor):
     def callFromThread(self, *args: Any, **kwargs: Any) -> None:
         """Have a function called where it is turned, soon."""
         super().callFromThread(*args, **kwargs)
+        self._end_loan()
+
+    def _end_loan(self) -> None:
         if self.is_lent:
             self.is_lent = False
             # Another one may have freed it.
@@ -125,17 +128,24 @@ class _LentReactor(EPollReactor):
         return True
 
     def turn_while(self, busy: Callable[[], bool], signals: HeldSignals) -> None:
-        """Turn it in this thread, which has borrowed it.  Raises what handlers of signals do."""
-        while busy():
-            self.runUntilCurrent()
-            # What was due may have been all.
-            if busy():
-                handle(self, self._waited(signals))
+        """Turn it in this thread, which has borrowed it; until a signal comes at most, and once at least.
+
+        Who calls again and again, for what needs no turn, would otherwise keep all else from being done.
+        """
+        try:
+            while True:
+                self.runUntilCurrent()
+                # What was due may have been all.
+                handle(self, self._waited(signals) if busy() else waited(self, 0))
+                if not busy():
+                    return
+        except SignalHeard:
+            self._end_loan()
 
     def _waited(self, signals: HeldSignals) -> list[tuple[int, int]]:
         timeout = self.timeout()
-        signals.pass_on()
         try:
+            signals.tell()
             return waited(self, timeout)
         finally:
             signals.hold()
@@ -192,21 +202,34 @@ class Engine:
         """Run a function as `run` does, in the caller's thread if the reactor is lent; it is lent afterwards, too."""
         self._check()
         pending: PendingResult[T] = PendingResult(self, lends=True)
-        if self.reactor.is_lent:
-            with HeldSignals() as signals:
-                if self.reactor.borrow():
-                    try:
-                        pending.start(function, args, kwargs)
-                        pending.turn(signals)
-                    finally:
-                        self.reactor.give_back()
-                    return pending.wait()
-        self.reactor.callFromThread(pending.start, function, args, kwargs)
+        if not self._turned(pending, function, args, kwargs):
+            self.reactor.callFromThread(pending.start, function, args, kwargs)
         return pending.wait()
 
+    def _turned(self, pending: PendingResult[T], function: Callable[..., Awaited[T]], args: Any, kwargs: Any) -> bool:
+        """Call a function in this thread, and turn the reactor, if it is lent; tell whether it was."""
+        if not self.reactor.is_lent:
+            return False
+        try:
+            with HeldSignals() as signals:
+                if not self.reactor.borrow():
+                    return False
+                try:
+                    pending.start(function, args, kwargs)
+                    pending.turn(signals)
+                finally:
+                    self.reactor.give_back()
+        except BaseException:
+            pending.cancel()
+            raise
+        return True
+
     def post(self, function: Callable[..., None], *args: Any, **kwargs: Any) -> None:
-        """Call a function in the reactor's thread, without waiting for it."""
-        self._check()
+        """Call a function in the reactor's thread, without waiting for it.
+
+        That thread may call it too: generators of results that nobody has any more end wherever that is found.
+        """
+        self.check_process()
         self.reactor.callFromThread(function, *args, **kwargs)
 
     def check_process(self) -> None:
@@ -288,12 +311,8 @@ class PendingResult(Generic[T]):
             self._deferred.cancel()
 
     def turn(self, signals: HeldSignals) -> None:
-        """Turn the reactor in this thread, which has borrowed it, until there is a result; or cancel what gives it."""
-        try:
-            self._engine.reactor.turn_while(self._none_yet.locked, signals)
-        except BaseException:
-            self._abandon()
-            raise
+        """Turn the reactor in this thread, which has borrowed it, until there is a result or a signal."""
+        self._engine.reactor.turn_while(self._none_yet.locked, signals)
 
     def _succeed(self, result: T) -> None:
         self._result = result
