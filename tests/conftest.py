@@ -12,7 +12,7 @@ from pathlib import Path
 import _pytest.unittest
 import leftovers
 import pytest
-from marks import REAL_PARTS, misplaced
+from marks import WITH_PROCESSES, misplaced
 
 try:
     from hypothesis import settings
@@ -97,7 +97,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
     Raises UsageError where a test is in no suite, or in that of others.
     """
-    if any(REAL_PARTS & {mark.name for mark in item.iter_markers()} for item in items):
+    if any(WITH_PROCESSES & {mark.name for mark in item.iter_markers()} for item in items):
         leftovers.watch()
         # Imported here because a lab that runs tests/acceptance need not have what control needs.
         import forked

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Set
 
-__all__ = ["MARKS", "REAL_PARTS", "THOROUGH", "misplaced"]
+__all__ = ["MARKS", "THOROUGH", "WITH_PROCESSES", "misplaced"]
 
 #: The mark of the tests of a directory; make runs directories (collecting all tests takes 20 s).
 MARKS = {
@@ -16,10 +16,11 @@ MARKS = {
     "integration": "integration",
     "unit": None,
 }
-#: Marks of tests that start processes.
 REAL_PARTS = frozenset(filter(None, MARKS.values()))
 #: `make nightly` chooses its tests by this one, in all directories.
 NIGHTLY = "nightly"
+#: Marks of tests that start processes.
+WITH_PROCESSES = REAL_PARTS | {NIGHTLY}
 #: `make check` passes over these, among the tests without real parts.
 THOROUGH = "thorough"
 

@@ -75,10 +75,11 @@ class Container:
         self._leader = 0
 
     def wait_until_up(self) -> None:
-        wait_until(self._find_leader, "a first process in the container", WAIT_LIMIT)
-        wait_until(
-            lambda: self.run("systemctl", "is-system-running")[0] in ("running", "degraded"), "systemd runs", WAIT_LIMIT
-        )
+        wait_until(self._is_up, "systemd runs in the container", WAIT_LIMIT)
+
+    def _is_up(self) -> bool:
+        # Each time: the first child of all sets the container up, and ends.
+        return self._find_leader() and self.run("systemctl", "is-system-running")[0] in ("running", "degraded")
 
     def _find_leader(self) -> bool:
         children = Path(f"/proc/{self._nspawn.pid}/task/{self._nspawn.pid}/children").read_text().split()
