@@ -81,7 +81,7 @@ class Farm(FarmFace, Blocking):
 
     @checked
     def asking(self, serial: str, method: str, *, limit: float | None = 60.0, **arguments: Any) -> Future[Any]:
-        """Start an `ask`, and return at once; callbacks of the future run where events are told."""
+        """Start an `ask`, and return at once; callbacks of the future run in the client's own thread."""
         return self._engine.submit(self._subject.ask, serial, method, limit=limit, **arguments)
 
     @checked
@@ -125,23 +125,23 @@ class Farm(FarmFace, Blocking):
     ) -> Iterator[Result]:
         engine = self._engine
         feeder = _Feeder(engine, PlannedRun(self._subject, plan, reservations), items)
-        batch: ResultBatch | None = None
-        following: PendingResult[ResultBatch] | None = None
+        following = feeder.begin(deserted_raises)
+        done = False
         try:
-            batch = feeder.begin(deserted_raises)
-            while not batch.done:
-                if deserted_raises and batch.deserted is not None:
-                    yield from batch.results
-                    raise batch.deserted
-                # Before the results: the boards continue while the caller handles them.
-                following = feeder.feed(batch.wanted)
-                yield from batch.results
+            while True:
                 batch = following.wait()
-            yield from batch.results
+                done, deserted = batch.done, batch.deserted if deserted_raises else None
+                if deserted is None and not done:
+                    # Before the results: the boards continue while the caller handles them.
+                    following = feeder.feed(batch.wanted)
+                yield from batch.results
+                if done:
+                    return
+                if deserted is not None:
+                    raise deserted
         finally:
-            if (batch is None or not batch.done) and engine.pid == os.getpid():
-                if following is not None:
-                    following.cancel()
+            if not done and engine.pid == os.getpid():
+                following.cancel()
                 feeder.stop()
 
     def _repr_html_(self) -> str:
@@ -206,10 +206,15 @@ class _Feeder:
         self._items = iter(items)
         self._exhausted = False
 
-    def begin(self, needs_boards: bool) -> ResultBatch:
+    def begin(self, needs_boards: bool) -> PendingResult[ResultBatch]:
         """Begin the run with its first items; see `PlannedRun.begin`."""
         chunk = self._pulled(self._run.first)
-        return self._engine.run_shortly(self._run.begin, chunk, self._exhausted, needs_boards)
+        try:
+            return self._engine.begin(self._run.begin, chunk, self._exhausted, needs_boards)
+        except KeyboardInterrupt:
+            # It may come once the run has been handed over, when nothing else would stop it.
+            self.stop()
+            raise
 
     def feed(self, wanted: int) -> PendingResult[ResultBatch]:
         """Hand over so many items; the answer is of the next results, asked for with the last ones."""

@@ -55,7 +55,7 @@ def test_repeats_are_as_many_values_of_one_evaluation(farm: FarmInMemory) -> Non
     assert result.measurement.options["repeats"] == 5
 
 
-def test_a_short_list_needs_one_hand_over_to_the_clients_thread_and_the_next_one_none(
+def test_a_short_list_needs_one_hand_over_to_the_clients_thread(
     farm: FarmInMemory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client = farm.client()
@@ -63,13 +63,9 @@ def test_a_short_list_needs_one_hand_over_to_the_clients_thread_and_the_next_one
         handed = _noted(client._engine.reactor, monkeypatch)
         assert [result.value for result in boards.evaluate([SLOW, FAST])] == [1000, 16_000]
         assert len(handed) <= 2
-        hand_overs = []
-        for _ in range(50):
-            handed.clear()
-            assert [result.value for result in boards.evaluate([SLOW])] == [1000]
-            hand_overs.append(len(handed))
-        # On a busy machine, this thread does not always come while the reactor is lent.
-        assert set(hand_overs) in ({0}, {0, 1})
+        handed.clear()
+        assert [result.value for result in boards.evaluate([SLOW])] == [1000]
+        assert len(handed) == 1
 
 
 def test_a_short_list_needs_one_hand_over_from_an_event_loop(

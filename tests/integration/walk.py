@@ -37,14 +37,8 @@ SETTLED = 0.6
 #: Seconds within which a board that is plugged in is available, and what is called last then.
 PATIENCE = 30.0
 LAST = ("control/reservations/queue.py", "WaitingQueue.heard")
-#: These take the place of functions of Twisted's, which are not counted either.
-LOOP = {
-    *(("concurrency/prompt/icefarm_prompt.py", name) for name in ("poll", "waited", "handle")),
-    *(
-        ("client/api/reactor_thread.py", f"_LentReactor.{name}")
-        for name in ("doIteration", "_wait_for_callers", "callFromThread")
-    ),
-}
+#: It takes the place of a loop of Twisted's, which is not counted either.
+LOOP = ("concurrency/prompt/icefarm_prompt.py", "poll")
 #: How often each walk is taken; on a busy machine its threads take turns more often.
 TRIES = 6
 
@@ -107,7 +101,7 @@ def note(frame: Any, event: str, _: Any) -> None:
 
 def taken() -> list[Call]:
     """Return what was called since the last walk."""
-    walk = [call for call in calls if not call[0].startswith("testing/") and call not in LOOP]
+    walk = [call for call in calls if not call[0].startswith("testing/") and call != LOOP]
     calls.clear()
     return walk
 

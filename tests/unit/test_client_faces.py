@@ -108,18 +108,20 @@ def test_a_run_that_is_interrupted_as_it_is_handed_over_is_stopped(
     faces: Faces, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with faces.Farm(name="exp") as farm, farm.reserve(1) as boards:
-        begin, handed_over = farm._engine.run_shortly, list[str]()
+        begin, handed_over = farm._engine.begin, list[str]()
 
         def interrupted(function: Any, *args: Any, **kwargs: Any) -> Any:
-            begin(function, *args, **kwargs)
-            handed_over.append(function.__name__)
-            raise KeyboardInterrupt
+            following = begin(function, *args, **kwargs)
+            if function.__qualname__ == "PlannedRun.begin":
+                handed_over.append("run")
+                raise KeyboardInterrupt
+            return following
 
         with monkeypatch.context() as patch:
-            patch.setattr(farm._engine, "run_shortly", interrupted)
+            patch.setattr(farm._engine, "begin", interrupted)
             with pytest.raises(KeyboardInterrupt):
                 next(boards.evaluate([CIRCUIT] * 99))
-        assert handed_over == ["begin"]
+        assert handed_over == ["run"]
         assert faces.there(lambda: len(farm._subject.boards._users)) == 0
 
 

@@ -199,6 +199,6 @@ class BaseAPI:
             return False  # type: ignore[return-value]
 
     def _heard(self, event: ClientEvent) -> None:
-        """Handle an event, in the client's own thread or in one that waits for a result."""
+        """Handle an event; called in the client's own thread."""
         if event.name == "failure":
             self.logger.warning("board %s failed: %s", event.serial, event.reason)

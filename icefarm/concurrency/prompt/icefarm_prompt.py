@@ -8,7 +8,7 @@ an evaluation that is alone, since its messages pass six transports.
 from __future__ import annotations
 
 import select
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 from time import monotonic
 from typing import Any
@@ -17,7 +17,7 @@ from twisted.internet.abstract import FileDescriptor
 from twisted.internet.interfaces import ITCPTransport
 from twisted.logger import Logger
 
-__all__ = ["APART", "handle", "poll", "poll_directly", "rest_of", "send_string", "waited", "without_delay"]
+__all__ = ["APART", "poll", "poll_directly", "rest_of", "send_string", "without_delay"]
 
 #: Seconds from one message to the next from which on each is written at once; closer ones are gathered, which costs
 #: less where there are many.
@@ -63,22 +63,10 @@ def poll(reactor: Any, timeout: float | None) -> None:
 
     Twisted's own one notes for each event, in a context, whose it is, for a kind of log lines that nobody writes here.
     """
-    handle(reactor, waited(reactor, timeout))
-
-
-def waited(reactor: Any, timeout: float | None) -> list[tuple[int, int]]:
-    """Wait for events, and return them; those that are not handled then are returned the next time, too."""
     try:
-        events: list[tuple[int, int]] = reactor._poller.poll(
-            -1 if timeout is None else timeout, len(reactor._selectables)
-        )
+        events = reactor._poller.poll(-1 if timeout is None else timeout, len(reactor._selectables))
     except InterruptedError:
-        return []
-    return events
-
-
-def handle(reactor: Any, events: Iterable[tuple[int, int]]) -> None:
-    """Handle events."""
+        return
     for number, event in events:
         selectable = reactor._selectables.get(number)
         if selectable is not None:
