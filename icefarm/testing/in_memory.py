@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any, Self
 
 from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from icefarm import __version__
 from icefarm.client import aio, blocking
 from icefarm.client.api.process_engine import engine
-from icefarm.contract import Role, event_topic
+from icefarm.contract import DeviceStatus
 from icefarm.control.wiring.service import ControlSettings
 from icefarm.errors import TimedOut
 from icefarm.kinds.builtin import BUILTIN
@@ -27,7 +28,7 @@ from icefarm.testing.memory.archive import MemoryArchive
 from icefarm.testing.memory.history import MemoryHistory
 from icefarm.testing.memory.process import MemoryProcess
 from icefarm.testing.memory.store import MemoryStore
-from icefarm.testing.memory.wamp import MemoryBus, MemoryRouter
+from icefarm.testing.memory.wamp import MemoryRouter
 from icefarm.testing.processes.exit_watcher import ThreadedProcesses
 from icefarm.virtual.usb_bus import VirtualBus, VirtualBusOptions
 from icefarm.worker.board.serial_hardware import SerialHardware
@@ -38,6 +39,8 @@ __all__ = ["FarmInMemory"]
 
 #: Seconds for the boards to appear, and to become available again.
 START_LIMIT = 20.0
+#: Seconds from one look at the boards to the next.
+PAUSE = 0.01
 #: Seconds for which a disconnected client keeps its boards.
 GRACE = 2.0
 #: The URL given to the client; nothing listens there.
@@ -99,8 +102,7 @@ class FarmInMemory:
             left=self._left,
         )
         self._client_process = MemoryProcess(self._router, self._engine.reactor)
-        self._waiting: Deferred[None] | None = None
-        #: What failed before somebody waited.
+        #: What failed, until somebody waits.
         self._failure: Failure | None = None
         #: Fires when the worker has left.
         self._departure: Deferred[None] | None = None
@@ -180,39 +182,27 @@ class FarmInMemory:
     async def _start(self) -> None:
         self._control.startService()
         self._process.link.startService()
-        observer: MemoryBus = self._router.join("in-memory-observer", Role.CLIENT)
-        await observer.subscribe(event_topic("device"), lambda *_: self._look())
         self._worker.startService()
         await self._available()
 
     async def _available(self) -> None:
-        if await self._all_available():
-            return
-        if self._failure is not None:
-            self._failure.raiseException()
-        self._waiting = Deferred()
         reactor: Any = self._engine.reactor
-        self._waiting.addTimeout(START_LIMIT, reactor, _too_late)
-        await self._waiting
+        end = reactor.seconds() + START_LIMIT
+        while not await self._all_available():
+            if self._failure is not None:
+                failure, self._failure = self._failure, None
+                failure.raiseException()
+            if reactor.seconds() > end:
+                raise TimedOut(f"the virtual boards were not available within {START_LIMIT:g} s")
+            await deferLater(reactor, PAUSE)
 
     async def _all_available(self) -> bool:
-        return len(await self._store.available()) == self._source.options.boards
-
-    def _look(self) -> None:
-        Deferred.fromCoroutine(self._settle()).addErrback(self._failed)
-
-    async def _settle(self) -> None:
-        if self._waiting is not None and await self._all_available():
-            waiting, self._waiting = self._waiting, None
-            if waiting is not None:
-                waiting.callback(None)
+        # A worker gathers its reports: control may not have heard yet of a reservation that has just ended again.
+        there = all(board.report().status is DeviceStatus.AVAILABLE for board in self._worker.boards)
+        return there and len(await self._store.available()) == self._source.options.boards
 
     def _failed(self, failure: Failure) -> None:
-        waiting, self._waiting = self._waiting, None
-        if waiting is None:
-            self._failure = failure
-        else:
-            waiting.errback(failure)
+        self._failure = failure
 
     def _left(self) -> None:
         self._departure = self._worker.stopService()
@@ -229,7 +219,3 @@ class FarmInMemory:
                 await stopping
         for bus in list(self._router.sessions.values()):
             bus.drop("the farm stopped")
-
-
-def _too_late(_: object, limit: float) -> None:
-    raise TimedOut(f"the virtual boards were not available within {limit:g} s")
