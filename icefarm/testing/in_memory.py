@@ -102,7 +102,7 @@ class FarmInMemory:
             left=self._left,
         )
         self._client_process = MemoryProcess(self._router, self._engine.reactor)
-        #: What failed, until somebody waits.
+        #: What ended the worker; whoever waits for its boards gets it.
         self._failure: Failure | None = None
         #: Fires when the worker has left.
         self._departure: Deferred[None] | None = None
@@ -190,8 +190,7 @@ class FarmInMemory:
         end = reactor.seconds() + START_LIMIT
         while not await self._all_available():
             if self._failure is not None:
-                failure, self._failure = self._failure, None
-                failure.raiseException()
+                self._failure.raiseException()
             if reactor.seconds() > end:
                 raise TimedOut(f"the virtual boards were not available within {START_LIMIT:g} s")
             await deferLater(reactor, PAUSE)
