@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from pathlib import Path
 
 import leftovers
 import pytest
-from attacks.farms import EXPERIMENT, PEOPLE, RUN, VICTIM, WORKER, Target
+from attacks.farms import EXPERIMENT, PEOPLE, RUN, SQUARE, VICTIM, WORKER, Target
 from certificates import issue
 from oidc_issuer import IssuerProcess
 from pytest_twisted import blockon
@@ -18,8 +17,6 @@ from twisted.internet.threads import deferToThread
 from icefarm.client import Farm
 from icefarm.contract import RunReport, to_wire
 from icefarm.testing.processes.farm_process import FarmProcess
-
-SQUARE = Path(__file__).parents[2] / "examples" / "circuits" / "square_2khz.bin"
 
 
 @pytest.fixture(scope="session", params=["open", "tokens", "tls", "issuer"])

@@ -30,10 +30,12 @@ from icefarm.testing.processes.farm_process import FarmProcess, OwnProcess
 from icefarm.wamp.credentials import Credentials
 from icefarm.wamp.link import Link
 
-__all__ = ["ATTACKERS", "EXPERIMENT", "PEOPLE", "RUN", "VICTIM", "WORKER", "Target", "raw"]
+__all__ = ["ATTACKERS", "EXPERIMENT", "PEOPLE", "RUN", "SQUARE", "VICTIM", "WORKER", "Target", "raw"]
 
 #: Whose board is attacked, and the worker that has it.
 VICTIM, WORKER = "ada", "shelf"
+#: A circuit that a board counts 2,000 pulses of in a second.
+SQUARE = Path(__file__).parents[2] / "examples" / "circuits" / "square_2khz.bin"
 #: An experiment of the victim's that is not shared.
 EXPERIMENT = "secret"
 #: The number of a run of it, which has not ended.

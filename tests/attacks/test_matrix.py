@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import pytest
-from attacks.farms import ATTACKERS, EXPERIMENT, RUN, VICTIM, WORKER, Target, raw
+from attacks.farms import ATTACKERS, EXPERIMENT, RUN, SQUARE, VICTIM, WORKER, Target, raw
 from autobahn.wamp.message import Goodbye
 from autobahn.wamp.types import CallOptions, PublishOptions, RegisterOptions, SubscribeOptions
 from pytest_twisted import ensureDeferred
@@ -54,7 +53,6 @@ from icefarm.errors import (
 
 pytestmark = [pytest.mark.integration, pytest.mark.attacks]
 
-SQUARE = Path(__file__).parents[2] / "examples" / "circuits" / "square_2khz.bin"
 #: What a refusal is called, besides those of the router.
 REFUSALS = (
     "not_authorized",
