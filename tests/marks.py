@@ -16,6 +16,7 @@ MARKS = {
     "integration": "integration",
     "unit": None,
 }
+#: Marks of tests with real parts.
 REAL_PARTS = frozenset(filter(None, MARKS.values()))
 #: `make nightly` chooses its tests by this one, in all directories.
 NIGHTLY = "nightly"
