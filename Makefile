@@ -12,6 +12,9 @@ BIN    := $(VENV)/bin
 PARALLEL ?= --numprocesses 4 --dist loadfile --max-worker-restart 0 --durations 20
 # Those of faults wait for half of their time.
 PARALLEL_FAULTS := $(subst --numprocesses 4,--numprocesses 5,$(PARALLEL))
+# In random order, also those with real parts, whose tests share a farm with others of their file.  The first lines say the
+# seed, with which RANDOM_ORDER="-p randomly --randomly-seed=N" repeats it; RANDOM_ORDER= takes the order of the files.
+RANDOM_ORDER ?= -p randomly
 # Each test has a limit of its own.  Should that fail, this ends the suite as Ctrl-C does, so that it reports what it knows.
 SUITE_LIMIT ?= 2700
 PYTEST := timeout --foreground --signal INT --kill-after 60 $(SUITE_LIMIT) $(BIN)/python -m pytest
@@ -98,10 +101,6 @@ test: venv
 check: venv
 	$(call each_of_check,$(QUICK))
 
-# In random order; the first lines say the seed, with which RANDOM_ORDER="-p randomly --randomly-seed=N" repeats it.
-RANDOM_ORDER ?= -p randomly
-# The same for those with real parts, whose tests share a farm with others of their file: PARTS_ORDER="-p randomly".
-PARTS_ORDER ?=
 unit: venv
 	$(call each,$(addsuffix =1,$(UNIT)))
 
@@ -122,9 +121,9 @@ COVERAGE := COVERAGE_FILE="$(CURDIR)/build/coverage/data" $(BIN)/python -m cover
 coverage: venv
 	mkdir -p build/coverage
 	$(COVERAGE) erase
-	-$(COVERAGE) run -m pytest -m 'not nightly and not browser and not faults' $(PARALLEL)
-	-$(COVERAGE) run -m pytest -m browser $(PARALLEL)
-	-$(COVERAGE) run -m pytest -m 'faults and not slow' $(PARALLEL)
+	-$(COVERAGE) run -m pytest -m 'not nightly and not browser and not faults' $(PARALLEL) $(RANDOM_ORDER)
+	-$(COVERAGE) run -m pytest -m browser $(PARALLEL) $(RANDOM_ORDER)
+	-$(COVERAGE) run -m pytest -m 'faults and not slow' $(PARALLEL) $(RANDOM_ORDER)
 	$(COVERAGE) combine --quiet
 	$(COVERAGE) html --quiet --directory build/coverage/html
 	$(COVERAGE) report --format=total
@@ -151,13 +150,13 @@ release-check:
 	$(PYTHON) build_backend/version.py check
 
 integration: venv
-	$(PYTEST) tests/acceptance tests/attacks tests/integration -m integration $(PARALLEL) $(PARTS_ORDER) --suite integration=600
+	$(PYTEST) tests/acceptance tests/attacks tests/integration -m integration $(PARALLEL) $(RANDOM_ORDER) --suite integration=600
 
 browser: venv
-	$(PYTEST) tests/browser -m browser $(PARALLEL) $(PARTS_ORDER) --suite browser=240
+	$(PYTEST) tests/browser -m browser $(PARALLEL) $(RANDOM_ORDER) --suite browser=240
 
 faults-quick: venv
-	$(PYTEST) tests/faults -m 'faults and not slow' $(PARALLEL_FAULTS) $(PARTS_ORDER) --suite faults-quick=120
+	$(PYTEST) tests/faults -m 'faults and not slow' $(PARALLEL_FAULTS) $(RANDOM_ORDER) --suite faults-quick=120
 
 # A minute of processor time, of two cores.
 fuzz-quick:

@@ -231,13 +231,56 @@ def test_a_share_that_there_is_not_is_refused(words: str, tmp_path: Path) -> Non
     ("command", "suite"), [("check", "unit-check"), pytest.param("test", "unit", marks=pytest.mark.thorough)]
 )
 def test_make_runs_every_share_of_the_unit_tests(command: str, suite: str) -> None:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
-    said = subprocess.run(
-        ["make", "--just-print", command], cwd=TESTS.parent, env=environment, capture_output=True,
-        text=True, check=True, timeout=100,
-    ).stdout  # fmt: skip
+    said = _printed(command)
     amount = max(map(int, re.findall(r"--share \d+/(\d+)", said)))
     numbers = [str(number + 1) for number in range(amount)]
     # They run side by side, and are shown as they end.
     assert sorted(re.findall(r"--share (\d+)/", said)) == numbers
     assert sorted(re.findall(rf"--suite {suite}-(\d+)=", said)) == numbers
+
+
+def test_every_suite_runs_in_random_order_and_says_how() -> None:
+    """Of the unit tests, of those with real parts, and of both where coverage is measured."""
+    said = _printed("unit-1", "integration", "browser", "faults-quick", "coverage")
+    suites = [line for line in said.splitlines() if " -m pytest " in line]
+    assert len(suites) == 7
+    assert [line for line in suites if " -p randomly" not in line] == []
+    assert " -p randomly" not in _printed("unit-1", "integration", "browser", "faults-quick", "RANDOM_ORDER=")
+
+
+def _printed(*words: str) -> str:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    return subprocess.run(
+        ["make", "--just-print", *words], cwd=TESTS.parent, env=environment, capture_output=True, text=True, check=True,
+        timeout=100,
+    ).stdout  # fmt: skip
+
+
+IN_ANY_ORDER = """
+import pytest
+
+@pytest.mark.parametrize("number", range(20))
+def test_it(number, request):
+    with open(request.config.rootpath / "order", "a") as order:
+        print(request.path.name, number, request.config.getoption("randomly_seed"), file=order)
+"""
+
+
+@pytest.mark.thorough
+def test_each_process_of_a_suite_has_the_seed_that_the_first_lines_say(tmp_path: Path) -> None:
+    for name in ("test_a.py", "test_b.py"):
+        (tmp_path / name).write_text(IN_ANY_ORDER)
+    plugins = [f"-pno:{name}" for name in ("cacheprovider", "icefarm", "twisted", "randomly")]
+    command = [sys.executable, "-m", "pytest", "--rootdir", str(tmp_path), *plugins, "-p", "randomly"]
+    said = subprocess.run(
+        [*command, "--numprocesses", "2", "--dist", "loadfile"], cwd=tmp_path, env={**os.environ, "PYTEST_ADDOPTS": ""},
+        capture_output=True, text=True, check=True, timeout=100,
+    ).stdout  # fmt: skip
+    first = re.search(r"^Using --randomly-seed=(\d+)$", "\n".join(said.splitlines()[:6]), re.MULTILINE)
+    assert first is not None, said
+    ran = [line.split() for line in (tmp_path / "order").read_text().splitlines()]
+    assert [seed for *_, seed in ran] == [first[1]] * 40
+    for name in ("test_a.py", "test_b.py"):
+        numbers = [int(number) for file, number, _ in ran if file == name]
+        # By chance in one run of 20!.
+        assert sorted(numbers) == list(range(20)) != numbers
