@@ -23,10 +23,10 @@ PYTEST := timeout --foreground --signal INT --kill-after 60 $(SUITE_LIMIT) $(BIN
 SHARES := 1 2
 UNIT   := $(addprefix unit-,$(SHARES))
 UNIT_CHECK := $(addprefix unit-check-,$(SHARES))
-# What `make test` runs: every test is in one of them.  Each says how many cores it keeps busy; those of one core run side
-# by side, the longest first.  Tests of faults wait for half of their time: beside them another suite computes.  A unit test
-# takes what mypy has found of the client from the cache of `types`.
-ALL   := types=1 faults-quick=1 $(addsuffix =1,$(UNIT)) firmware-test=1 frontend-test=1 lint=1 integration=2 browser=2 fuzz-quick=2
+# What `make test` runs: every test is in one of them.  Those with real parts keep all cores busy, but wait at times: the
+# others run in the background, in that time.  A unit test takes what mypy has found of the client from the cache of `types`.
+ALL   := integration=2 browser=2 faults-quick=2 fuzz-quick=2 \
+	$(addsuffix =background,types $(UNIT) firmware-test frontend-test lint)
 # What `make check` runs: of the firmware and the page what has changed since its tests passed, of the unit tests those
 # that are not thorough (tests/marks.py).
 QUICK := $(addsuffix =1,$(UNIT_CHECK)) types=1 lint=1 firmware-check=1 frontend-check=1

@@ -1,9 +1,12 @@
 """Run suites of the Makefile: ``suites.py MAKE CORES SUITE=CORES...``; each says how many cores it keeps busy.
 
-They begin in this order, as many at a time as there are cores for; one that takes more than there are runs alone.  What
-a suite prints comes as it is printed if all cores are its own, else whole when it ends.  All suites run, whichever
-fails; the last lines say which did, and how long each took.  After SIGTERM or Ctrl-C none begins, those that run end,
-and what they printed is shown.  Only the standard library is needed.
+They begin in this order, as many at a time as there are cores for; one that takes more than there are runs alone.
+``SUITE=background`` has no core of its own: one fewer than there are cores run beside the others, at a low priority, in
+the time that those spend waiting; once all others have ended, one on each core.
+
+What a suite prints comes as it is printed if all cores are its own, else whole when it ends, between those.  All suites
+run, whichever fails; the last lines say which did, and how long each took.  After SIGTERM or Ctrl-C none begins, those
+that run end, and what they printed is shown.  Only the standard library is needed.
 """
 
 from __future__ import annotations
@@ -20,19 +23,29 @@ from threading import Thread
 from types import FrameType
 from typing import Any
 
+#: What stands for the number of cores of a suite that takes what others leave.
+BACKGROUND = "background"
+#: How much such a suite lowers its priority: it gets a tenth of a core that another process keeps busy.
+NICE = 10
+
 
 @dataclass(frozen=True)
 class Suite:
-    """What to make, and the cores that it takes."""
+    """What to make, and the cores that it takes: none in the background."""
 
     name: str
     cores: int
 
     @classmethod
     def parse(cls, words: str, most: int) -> Suite:
-        """Read ``NAME=CORES``; it gets ``most`` cores at most."""
+        """Read ``NAME=CORES`` or ``NAME=background``; it gets ``most`` cores at most."""
         name, _, cores = words.partition("=")
-        return cls(name, min(int(cores or 1), most))
+        return cls(name, 0 if cores == BACKGROUND else min(int(cores or 1), most))
+
+    def command(self, make: str) -> list[str]:
+        """Return what runs it."""
+        lower = [] if self.cores else ["nice", "-n", str(NICE)]
+        return [*lower, make, "--no-print-directory", self.name]
 
 
 @dataclass(eq=False)
@@ -73,10 +86,13 @@ class Suites:
     make: str
     cores: int
     left: deque[Suite]
+    background: deque[Suite]
     #: Ends of suites, and numbers of signals, whose handler may put one there at any time.
     news: SimpleQueue[Ended | int] = field(default_factory=SimpleQueue)
     running: set[Running] = field(default_factory=set)
     done: list[Ended] = field(default_factory=list)
+    #: What suites printed that ended while another one's output was shown.
+    held: list[str] = field(default_factory=list)
 
     def run(self) -> list[Ended]:
         """Return how they ended, when all have.  Raises SystemExit after a signal."""
@@ -93,6 +109,7 @@ class Suites:
             else:
                 interrupted = True
                 self.left.clear()
+                self.background.clear()
                 self._end_all(news)
         if interrupted:
             raise SystemExit("interrupted")
@@ -102,20 +119,30 @@ class Suites:
         self.news.put(number)
 
     def _begin(self) -> None:
-        free = self.cores - sum(each.suite.cores for each in self.running)
-        while self.left and self.left[0].cores <= free:
-            suite = self.left.popleft()
-            free -= suite.cores
-            self._start(suite)
+        while self.left and self.left[0].cores <= self.cores - self._cores_taken():
+            self._start(self.left.popleft())
+        room = self.cores - 1 if self._cores_taken() else self.cores
+        while self.background and sum(not each.suite.cores for each in self.running) < room:
+            self._start(self.background.popleft())
+
+    def _cores_taken(self) -> int:
+        return sum(each.suite.cores for each in self.running)
+
+    def _is_shown(self, suite: Suite) -> bool:
+        """Tell whether what a suite prints is shown at once."""
+        return suite.cores == self.cores
 
     def _start(self, suite: Suite) -> None:
-        alone = suite.cores == self.cores
-        print(_headline(suite.name) if alone else f"{suite.name} begins", flush=True)
+        shown = self._is_shown(suite)
+        if shown:
+            print(_headline(suite.name), flush=True)
+        else:
+            self._say(f"{suite.name} begins")
         # Descriptors stay open: make shares its jobs with the makes below by some of them.
         process = subprocess.Popen(
-            [self.make, "--no-print-directory", suite.name],
+            suite.command(self.make),
             stdin=subprocess.DEVNULL,
-            stdout=None if alone else subprocess.PIPE,
+            stdout=None if shown else subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
@@ -128,7 +155,19 @@ class Suites:
     def _ended(self, ended: Ended) -> None:
         self.running.remove(ended.run)
         self.done.append(ended)
-        print(ended if ended.output is None else f"{_headline(ended.name)}\n{ended.output}{ended}", flush=True)
+        if ended.output is None:
+            print(ended, flush=True)
+            self._say()
+        else:
+            self._say(f"{_headline(ended.name)}\n{ended.output}{ended}")
+
+    def _say(self, *texts: str) -> None:
+        """Print them now, or when the suite ends whose output is shown as it comes."""
+        self.held += texts
+        if not any(self._is_shown(each.suite) for each in self.running):
+            for text in self.held:
+                print(text, flush=True)
+            self.held.clear()
 
     def _end_all(self, number: int) -> None:
         """End those that run; each make ends what it started.  A Ctrl-C has reached them already."""
@@ -143,7 +182,9 @@ def _headline(name: str) -> str:
 
 def run_all(make: str, cores: int, suites: Iterable[str]) -> list[Ended]:
     """Run all suites in this order, as many at a time as there are cores for."""
-    return Suites(make, cores, deque(Suite.parse(each, cores) for each in suites)).run()
+    chosen = [Suite.parse(each, cores) for each in suites]
+    own, background = (deque(each for each in chosen if bool(each.cores) is has_own) for has_own in (True, False))
+    return Suites(make, cores, own, background).run()
 
 
 def main() -> None:

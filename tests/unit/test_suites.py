@@ -19,12 +19,12 @@ from icefarm.testing.processes.farm_process import OwnProcess
 
 SUITES = Path(__file__).parents[2] / "build_backend" / "suites.py"
 #: Stands for make: prints what it is to run, fails where that is called so, and says when it is ended.
-#: Of `left` and `right`, each waits for the other; `whole` says whether it runs beside one of them.
+#: Of `left` and `right`, each waits for the other; `whole` says whether it runs beside one of them, and how willingly.
 MAKE = """#!/bin/sh
 echo "this is $2"
 cd "${0%/*}"
 others() { ls *.here 2>/dev/null | tr '\\n' ' '; }
-case "$2" in left) other=right;; right) other=left;; whole) echo "beside: $(others)";; esac
+case "$2" in left) other=right;; right) other=left;; whole) echo "beside: $(others)at $(nice)";; esac
 if [ -n "$other" ]; then
     touch "$2.here"
     until [ -e "$other.here" ] || [ -e "$other.was" ]; do sleep 0.02; done
@@ -83,8 +83,29 @@ def test_one_after_the_other_each_prints_between_its_name_and_its_end(make: str)
 def test_suites_share_the_cores_and_one_that_takes_all_runs_alone(make: str) -> None:
     done = run(make, "whole=2", "left=1", "right=1", "whole=2")
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.count("this is whole\nbeside: \nwhole: passed in N s") == 2
+    assert done.stdout.count(f"this is whole\nbeside: at {os.nice(0)}\nwhole: passed in N s") == 2
     assert all(f"this is {suite}\n{suite}: passed in N s" in done.stdout for suite in ("left", "right"))
+
+
+def test_a_suite_in_the_background_runs_beside_one_that_takes_all_cores_and_is_shown_after_it(make: str) -> None:
+    done = run(make, "left=2", "right=background", "lint=2")
+    assert (done.returncode, done.stderr) == (0, "")
+    shown = [line.strip("= ") for line in done.stdout.splitlines()]
+    left = ["left", "this is left", "left: passed in N s", "right begins"]
+    assert shown[:4] == left
+    # It may end before the last one begins, or beside it.
+    whole = done.stdout.partition("all suites")[0]
+    assert "this is right\nright: passed in N s" in whole
+    assert "this is lint\nlint: passed in N s" in whole
+
+
+def test_in_the_background_there_is_one_fewer_than_cores_and_with_no_other_left_one_on_each(make: str) -> None:
+    # Each of the two waits for the other.
+    assert run(make, "left=background", "right=background").returncode == 0
+    done = run(make, "lint=1", "whole=background", cores=1)
+    shown = [line.strip("= ") for line in done.stdout.splitlines()]
+    assert shown[:5] == ["lint", "this is lint", "lint: passed in N s", "whole begins", "whole"]
+    assert f"beside: at {min(os.nice(0) + 10, 19)}\n" in done.stdout
 
 
 def test_a_suite_that_takes_more_cores_than_there_are_runs_on_those(make: str) -> None:
