@@ -96,6 +96,15 @@ def wanted(lock: Lock) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
+def overrides() -> list[str]:
+    """Return requirements that stand for all of their project: what icefarm asks for on CPython alone.
+
+    What other packages ask for on PyPy is left out with that. It may contradict, and uv resolves for PyPy as well.
+    """
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    return [each for each in project["dependencies"] if "platform_python_implementation == 'CPython'" in each]
+
+
 def _pinned(lock: Lock, requirements: Sequence[str]) -> list[str]:
     """Return requirements with one version each, as another lock file has it, but those that are to be the oldest."""
     if lock.oldest is None:
@@ -152,6 +161,8 @@ def locked(lock: Lock, *, upgrade: bool) -> str:
         directory = Path(name)
         source, target = directory / f"{lock.name}.in", directory / f"{lock.name}.txt"
         source.write_text("".join(f"{each}\n" for each in by_uv))
+        instead = directory / "overrides.txt"
+        instead.write_text("".join(f"{each}\n" for each in overrides()))
         if path.is_file() and not upgrade:
             # uv prefers the versions that it finds where it writes.
             target.write_text(_kept(lock, path.read_text()))
@@ -161,7 +172,7 @@ def locked(lock: Lock, *, upgrade: bool) -> str:
             *(["--resolution=lowest-direct"] if lock.oldest is not None else []), *(["--upgrade"] if upgrade else []),
             *(f"--no-emit-package={name}" for name in lock.left_out),
             *(f"--constraint={REQUIREMENTS / f'{other}.txt'}" for other in lock.within),
-            "--output-file", str(target), str(source),
+            f"--override={instead}", "--output-file", str(target), str(source),
         ])  # fmt: skip
         found = [*_all_entries(target.read_text()), *(_entry_by_pip(each, directory) for each in by_pip)]
     return _HEAD.format(what=lock.what) + "\n".join(sorted(found, key=project_name)) + "\n"

@@ -76,6 +76,17 @@ def test_a_requirement_that_no_lock_has_is_found() -> None:
     assert not _uncovered(Requirement("Twisted[tls]>=20"), locked)
 
 
+def test_what_is_asked_for_on_cpython_alone_has_one_version_whatever_others_ask_for_on_pypy() -> None:
+    instead = {lock.project_name(each) for each in lock.overrides()}
+    assert "cbor2" in instead
+    assert {
+        len(_locked(name)[each])
+        for name in ("client", "farm", "router", "test", "oldest")
+        for each in instead
+        if each in _locked(name)
+    } == {1}, "run `make lock`"
+
+
 def test_every_requirement_of_pyproject_is_in_a_lock() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = [each for extra in project["optional-dependencies"].values() for each in extra]
