@@ -2,9 +2,12 @@
 
 mutmut itself starts pytest again for each change, which takes longer than most tests.  The first fork runs every test
 and notes which changed functions each reaches (`Reach`); then each change is tried with the tests that reach its
-function, the fastest first, until one fails.  What became of it stands where mutmut keeps it, beside the source.
+function, the fastest first, until one fails; several at a time.  What became of it stands where mutmut keeps it, beside
+the source.
 
-What functions of icefarm have cached (`functools.cache`) is forgotten before: it was made without the change.
+What functions of icefarm have cached (`functools.cache`) is forgotten before: it was made without the change.  Nobody
+reads why a test failed, so what takes longer than most tests is left out: the traceback, and hypothesis's search for
+the simplest example.
 """
 
 from __future__ import annotations
@@ -13,28 +16,28 @@ import fnmatch
 import gc
 import json
 import os
-import resource
 import select
 import signal
 import sys
 import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import _lru_cache_wrapper
+from functools import _lru_cache_wrapper, partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pytest
-from attrs import Factory, define, field, frozen
+from attrs import define, field, frozen
 
 __all__ = ["NOTICED", "NO_TESTS", "UNNOTICED", "Reach", "Tries"]
 
 #: Exit codes, as mutmut has them.
 UNNOTICED, NOTICED, NO_TESTS = 0, 1, 33
-#: A change that makes the tests this many times slower, in CPU seconds, is noticed; and some seconds for short ones.
+#: A change that makes a test this many times slower, in CPU seconds, is noticed; and some seconds for short ones.
 SLOWER, AT_LEAST = 15, 5
-#: The same for what waits: so many seconds for each CPU second, on a machine that has other things to do.
-WAITS = 8
+#: So are tests that sleep for so many seconds, and don't just get no processor.  They are looked at every so many.
+WAITS, LOOK = 10.0, 1.0
 
 
 @frozen
@@ -49,43 +52,77 @@ class Reach:
         found = self.tests.get(change.rpartition("__mutmut_")[0], ())
         return sorted((each for each in found if self.seconds[each] <= longest), key=lambda each: self.seconds[each])
 
-    def limit(self, numbers: Iterable[int]) -> int:
-        """Return the CPU seconds that tests may take together."""
-        return int(SLOWER * sum(self.seconds[number] for number in numbers)) + AT_LEAST
+    def limit(self, number: int) -> float:
+        """Return the CPU seconds that a test may take."""
+        return SLOWER * self.seconds[number] + AT_LEAST
 
 
-def _forked(run: Callable[[], int], cpu_seconds: int | None = None) -> int:
-    """Run something in a fork of this process, silently; return its exit code, negative if a signal ended it."""
-    pid = os.fork()
-    if pid == 0:
-        code = NOTICED
-        try:
-            if cpu_seconds is not None:
-                resource.setrlimit(resource.RLIMIT_CPU, (cpu_seconds, cpu_seconds + 1))
-            nothing = os.open(os.devnull, os.O_WRONLY)
-            for descriptor in (1, 2):
-                os.dup2(nothing, descriptor)
-            code = run()
-        finally:
-            os._exit(code)
-    if cpu_seconds is not None:
-        _end_after(pid, WAITS * cpu_seconds)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+@define(eq=False)
+class _Fork:
+    """A fork of this process, which runs something silently."""
+
+    pid: int
+    #: Readable once it has ended.
+    fileno: Callable[[], int]
+    _cpu_ticks: int = -1
+    _asleep_since: float = 0.0
+
+    @classmethod
+    def of(cls, run: Callable[[], int]) -> _Fork:
+        pid = os.fork()
+        if pid == 0:
+            code = NOTICED
+            try:
+                nothing = os.open(os.devnull, os.O_RDWR)
+                for descriptor in (0, 1, 2):
+                    os.dup2(nothing, descriptor)
+                code = run()
+            finally:
+                os._exit(code)
+        descriptor = os.pidfd_open(pid)
+        return cls(pid, lambda: descriptor)
+
+    def end_if_asleep(self, now: float) -> None:
+        """Kill it if it has slept for `WAITS` seconds of time ``now``: its tests wait for what doesn't come."""
+        # The name in parentheses may contain anything (proc_pid_stat(5)).
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        state, cpu_ticks = fields[0], int(fields[11]) + int(fields[12])
+        if state != "S" or cpu_ticks != self._cpu_ticks:
+            self._cpu_ticks, self._asleep_since = cpu_ticks, now
+        elif now - self._asleep_since >= WAITS:
+            self.end()
+
+    def end(self) -> None:
+        os.kill(self.pid, signal.SIGKILL)
+
+    def code(self) -> int:
+        """Wait until it has ended, and return its exit code, negative if a signal ended it."""
+        code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        os.close(self.fileno())
+        return code
 
 
-def _end_after(pid: int, seconds: float) -> None:
-    """Wait for the end of a process, and kill it if that takes longer: it may wait without using the processor."""
-    descriptor = os.pidfd_open(pid)
+def _forked(runs: Iterable[tuple[str, Callable[[], int]]], at_once: int) -> Iterator[tuple[str, int]]:
+    """Run each in a fork, so many at a time; yield its name and exit code once it has ended."""
+    left, running = iter(runs), dict[_Fork, str]()
     try:
-        if not select.select([descriptor], [], [], seconds)[0]:
-            os.kill(pid, signal.SIGKILL)
+        while True:
+            running.update((_Fork.of(run), name) for name, run in islice(left, at_once - len(running)))
+            if not running:
+                return
+            for fork in select.select(running, [], [], LOOK)[0]:
+                yield running.pop(fork), fork.code()
+            for fork in running:
+                fork.end_if_asleep(time.monotonic())
     finally:
-        os.close(descriptor)
+        for fork in running:
+            fork.end()
+            fork.code()
 
 
 @define(eq=False)
 class Tries:
-    """Tries the changes whose names match one of the patterns, each in turn."""
+    """Tries the changes whose names match one of the patterns."""
 
     directory: Path
     patterns: Sequence[str]
@@ -93,12 +130,30 @@ class Tries:
     every: int
     #: CPU seconds of a test that takes part.
     longest: float
+    #: So many changes are tried at once.
+    jobs: int
     #: What is called for the change that is active; mutmut's `set_mutant_under_test`.
     activate: Callable[[str], None]
     #: Functions that were reached since it was last emptied; mutmut fills it.
     reached: set[str]
-    tried: dict[str, int] = Factory(dict)
     _caches: list[_lru_cache_wrapper[Any]] = field(init=False, factory=list)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_configure(self) -> None:
+        """Have hypothesis take the same examples each time, and be content with the first that fails."""
+        # Imported here because pytest wants to be first.
+        from hypothesis import Phase, settings
+
+        phases = (Phase.explicit, Phase.generate)
+        settings.register_profile("changes", settings.default, phases=phases, database=None, derandomize=True)
+        settings.load_profile("changes")
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> pytest.TestReport | None:
+        """Report failures without their traceback."""
+        if call.excinfo is None or call.excinfo.errisinstance(pytest.skip.Exception):
+            return None
+        return pytest.TestReport(item.nodeid, item.location, {}, "failed", None, call.when)
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         if session.testsfailed:
@@ -113,38 +168,47 @@ class Tries:
 
     def _reach(self, session: pytest.Session) -> Reach:
         note = self.directory / "reach.json"
-        if _forked(lambda: self._note(session, note)) != 0:
-            raise session.Interrupted("the tests fail without any change")
+        [(_, code)] = _forked([("note", lambda: self._note(session, note))], 1)
+        if code != 0:
+            raise session.Interrupted("the tests can't be run without any change")
         found = json.loads(note.read_text())
+        if found["failed"]:
+            raise session.Interrupted(f"without any change, {found['failed']} fails")
         return Reach(found["tests"], {int(number): seconds for number, seconds in found["seconds"].items()})
 
     def _note(self, session: pytest.Session, note: Path) -> int:
         self.activate("stats")
         tests: dict[str, list[int]] = {}
         seconds: dict[int, float] = {}
-        for number in range(len(session.items)):
+        failed = None
+        for number, item in enumerate(session.items):
             self._forget()
             self.reached.clear()
-            began = time.process_time()
-            for _ in self._run(session, [number]):
-                return NOTICED
-            seconds[number] = time.process_time() - began
+            began = _cpu_seconds()
+            if any(True for _ in self._run(session, [number])):
+                failed = item.nodeid
+                break
+            seconds[number] = _cpu_seconds() - began
             for function in self.reached:
                 tests.setdefault(function, []).append(number)
-        note.write_text(json.dumps({"tests": tests, "seconds": seconds}))
+        note.write_text(json.dumps({"tests": tests, "seconds": seconds, "failed": failed}))
         return 0
 
     def _forget(self) -> None:
         for cached in self._caches:
             cached.cache_clear()
 
-    def _run(self, session: pytest.Session, numbers: Sequence[int]) -> Iterator[int]:
-        """Run tests; yield the numbers of those that fail."""
+    def _run(
+        self, session: pytest.Session, numbers: Sequence[int], limit: Callable[[int], float] | None = None
+    ) -> Iterator[int]:
+        """Run tests; yield the numbers of those that fail.  One that takes longer than its limit ends this process."""
         # Nobody reads what they say.
         session.config.pluginmanager.unregister(name="terminalreporter")
         items = [session.items[number] for number in numbers]
         for number, item, following in zip(numbers, items, [*items[1:], None], strict=True):
             failed = session.testsfailed
+            if limit is not None:
+                signal.setitimer(signal.ITIMER_PROF, limit(number))
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
             if session.testsfailed > failed:
                 yield number
@@ -152,26 +216,28 @@ class Tries:
     def _try_file(self, session: pytest.Session, path: Path, reach: Reach) -> None:
         found = json.loads(path.read_text())
         codes = found["exit_code_by_key"]
-        for name in codes:
-            if self._is_chosen(name):
-                codes[name] = self.tried[name] = self._try(session, name, reach)
+        chosen = {name: reach.of(name, self.longest) for name in codes if self._is_chosen(name)}
+        codes.update((name, NO_TESTS) for name, numbers in chosen.items() if not numbers)
+        runs = (
+            (name, partial(self._try, session, name, numbers, reach)) for name, numbers in chosen.items() if numbers
+        )
+        for name, code in _forked(runs, self.jobs):
+            codes[name] = UNNOTICED if code == UNNOTICED else NOTICED
         path.write_text(json.dumps(found))
 
     def _is_chosen(self, name: str) -> bool:
         is_named = any(fnmatch.fnmatchcase(name, pattern) for pattern in self.patterns)
         return is_named and zlib.crc32(name.encode()) % self.every == 0
 
-    def _try(self, session: pytest.Session, name: str, reach: Reach) -> int:
-        numbers = reach.of(name, self.longest)
-        if not numbers:
-            return NO_TESTS
+    def _try(self, session: pytest.Session, name: str, numbers: Sequence[int], reach: Reach) -> int:
+        self.activate(name)
+        self._forget()
+        return NOTICED if any(True for _ in self._run(session, numbers, reach.limit)) else UNNOTICED
 
-        def run() -> int:
-            self.activate(name)
-            self._forget()
-            return NOTICED if any(True for _ in self._run(session, numbers)) else UNNOTICED
 
-        return UNNOTICED if _forked(run, reach.limit(numbers)) == UNNOTICED else NOTICED
+def _cpu_seconds() -> float:
+    """Return those of this process and of the children that it has waited for."""
+    return sum(os.times()[:4])
 
 
 def _caches() -> list[_lru_cache_wrapper[Any]]:
@@ -197,10 +263,13 @@ def make_changes() -> None:
 QUICK = ("-m", "not thorough", "--hypothesis-profile", "quick")
 
 
-def try_changes(names: Sequence[str], every: int, longest: float, *, quick: bool, tests: Sequence[str]) -> int:
+def try_changes(
+    names: Sequence[str], every: int, longest: float, jobs: int, *, quick: bool, tests: Sequence[str]
+) -> int:
     """Try changes in the directory of changed sources, which is the working directory; return pytest's exit code.
 
-    ``tests`` are those that take part; if there are none, all that pyproject.toml names do.
+    ``tests`` are those that take part; if there are none, all that pyproject.toml names do.  ``jobs`` changes are tried
+    at once.
     """
     from mutmut.configuration import config
     from mutmut.mutation.trampoline import set_mutant_under_test
@@ -208,7 +277,7 @@ def try_changes(names: Sequence[str], every: int, longest: float, *, quick: bool
 
     settings = config()
     sys.path.insert(0, os.getcwd())
-    tries = Tries(Path.cwd(), names, every, longest, set_mutant_under_test, state()._stats)
+    tries = Tries(Path.cwd(), names, every, longest, jobs, set_mutant_under_test, state()._stats)
     arguments = [*settings.pytest_add_cli_args, *(QUICK if quick else ())]
     arguments += tests or settings.pytest_add_cli_args_test_selection
     code = pytest.main(["-q", "--rootdir=.", *arguments], plugins=[tries])

@@ -308,14 +308,14 @@ def test_the_fastest_tests_that_reach_a_change_come_first_and_long_ones_not_at_a
     assert reach.of("a.x_g__mutmut_1", longest=1.0) == []
 
 
-#: Changes of a function f: the first breaks it, the second does not, the third waits forever; nothing reaches g.  What
-#: h returned while the tests were collected is kept, and its change breaks it.
+#: Changes of a function f: the first breaks it, the second does not, the third waits forever, the fourth computes
+#: forever; nothing reaches g.  What h returned while the tests were collected is kept, and its change breaks it.
 TRIED = """
 import functools, gc, os, sys, time
 from pathlib import Path
 import pytest
 from build_backend import mutation_tries
-mutation_tries.AT_LEAST, mutation_tries.WAITS = 1, 1
+mutation_tries.AT_LEAST, mutation_tries.WAITS, mutation_tries.LOOK = 0.5, 0.5, 0.1
 sys.modules["own"] = own = type(sys)("own")
 own.active, own.reached = "", set()
 def f():
@@ -323,6 +323,8 @@ def f():
         own.reached.add("a.x_f")
     if own.active == "a.x_f__mutmut_3":
         time.sleep(600)
+    while own.active == "a.x_f__mutmut_4":
+        pass
     return own.active != "a.x_f__mutmut_1"
 @functools.cache
 def h():
@@ -332,23 +334,40 @@ def h():
 h.__module__ = "icefarm.own"
 own.f, own.h = f, h
 gc.freeze()
-tries = mutation_tries.Tries(Path.cwd(), ["*_[1-3]"], 1, 60.0, lambda name: setattr(own, "active", name), own.reached)
+tries = mutation_tries.Tries(
+    Path.cwd(), ["*_[1-4]"], 1, 60.0, 2, lambda name: setattr(own, "active", name), own.reached
+)
 pytest.main(["-q", "-p", "no:cacheprovider"], plugins=[tries])
 """
 
 
+def tried(directory: Path, test: str) -> tuple[dict[str, str], str]:
+    """Try the changes with a test file; return what became of each, and what was printed."""
+    (directory / "test_own.py").write_text(test)
+    changes = (("f", 1), ("f", 2), ("f", 3), ("f", 4), ("f", 5), ("g", 1), ("h", 1))
+    names = [f"a.x_{name}__mutmut_{number}" for name, number in changes]
+    (directory / "a.py.meta").write_text(json.dumps({"exit_code_by_key": dict.fromkeys(names)}))
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    command = [sys.executable, "-c", TRIED]
+    ended = subprocess.run(command, cwd=directory, env=environment, check=True, capture_output=True, text=True)
+    return mutation.statuses(directory), ended.stdout
+
+
 @pytest.mark.thorough
 def test_each_change_is_tried_in_a_process_that_ends(tmp_path: Path) -> None:
-    (tmp_path / "test_own.py").write_text("import own\n\nown.h()\n\ndef test_f():\n    assert own.f() and own.h()\n")
-    changes = (("f", 1), ("f", 2), ("f", 3), ("f", 4), ("g", 1), ("h", 1))
-    names = [f"a.x_{name}__mutmut_{number}" for name, number in changes]
-    (tmp_path / "a.py.meta").write_text(json.dumps({"exit_code_by_key": dict.fromkeys(names)}))
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
-    subprocess.run([sys.executable, "-c", TRIED], cwd=tmp_path, env=environment, check=True)
-    assert mutation.statuses(tmp_path) == {
+    found, _ = tried(tmp_path, "import own\n\nown.h()\n\ndef test_f():\n    assert own.f() and own.h()\n")
+    assert found == {
         "a.x_f__mutmut_1": "noticed",
         "a.x_f__mutmut_2": "unnoticed",
         "a.x_f__mutmut_3": "noticed",
+        "a.x_f__mutmut_4": "noticed",
         "a.x_g__mutmut_1": "no tests",
         "a.x_h__mutmut_1": "noticed",
     }
+
+
+@pytest.mark.thorough
+def test_a_test_that_fails_without_any_change_is_named(tmp_path: Path) -> None:
+    found, said = tried(tmp_path, "import own\n\ndef test_f():\n    assert not own.f()\n")
+    assert found == {}
+    assert "without any change, test_own.py::test_f fails" in said
