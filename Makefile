@@ -126,7 +126,7 @@ coverage: venv
 	-$(COVERAGE) run -m pytest -m 'faults and not slow' $(PARALLEL) $(RANDOM_ORDER)
 	$(COVERAGE) combine --quiet
 	$(COVERAGE) html --quiet --directory build/coverage/html
-	$(COVERAGE) report --format=total
+	@total=$$($(COVERAGE) report --format=total) && echo "$$total % of lines and branches"
 
 # noxfile.py says how; environments stay in build/nox.  One that is not on this machine is an error: PYTHONS="3.11 3.13"
 # chooses, SUITES=unit as well.

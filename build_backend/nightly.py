@@ -2,8 +2,9 @@
 
 ``python build_backend/nightly.py`` runs every part in the environment that it runs in; names of parts choose some.
 Each part has a limit, and a log of its own in ``build/nightly``; one that fails does not keep the others from running.
-The page is ``build/nightly/index.md``; ``results.json`` says the same to programs (build_backend/version.py).
-Exits with 1 if a part failed.
+The page is ``build/nightly/index.md``; ``results.json`` says the same to programs (build_backend/version.py).  What ran
+before stays there as long as the commit is the same and nothing in the tree is changed; a part that runs again replaces
+its result.  Exits with 1 if a part of this run failed.
 """
 
 from __future__ import annotations
@@ -16,12 +17,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-__all__ = ["PARTS", "Part", "Result", "page", "parts_named", "run"]
+__all__ = ["PARTS", "Part", "Result", "kept", "page", "parts_named", "run", "run_all"]
 
 ROOT = Path(__file__).resolve().parent.parent
 INTO = ROOT / "build" / "nightly"
@@ -55,11 +56,14 @@ class Result:
     says: str
     seconds: float
     log: str
+    #: When it began: UTC, ISO 8601.
+    when: str
 
 
 #: How each session of nox ended.
 _NOX = r"^nox > \* ([^:]+: \w+)"
 _PYTEST = r"^=*\s*(\d+ (?:passed|failed|skipped).*?)\s*=*$"
+_HYPOTHESIS = r"(\d+ passing, \d+ failing)"
 
 
 def parts(python: str, seconds: int, minutes: int) -> tuple[Part, ...]:
@@ -71,8 +75,11 @@ def parts(python: str, seconds: int, minutes: int) -> tuple[Part, ...]:
             "pythons", "unit and integration tests with each supported Python", ("make", "pythons"), 180, _NOX,
             each_match=True,
         ),
-        Part("oldest", "the same with the oldest packages that are allowed", ("make", "oldest"), 60, _PYTEST),
-        Part("coverage", "lines and branches that the tests reach", ("make", "coverage"), 90, r"^(\d+)$"),
+        Part(
+            "oldest", "the same with the oldest packages that are allowed", ("make", "oldest"), 60, _PYTEST,
+            each_match=True,
+        ),
+        Part("coverage", "lines and branches that the tests reach", ("make", "coverage"), 90, r"^(\d+ %) of lines"),
         Part(
             "mutation", "changes to pure modules that the tests find", ("make", "mutation", "MUTANTS=--anew"), 180,
             r"^(\d+ of \d+ .*)$",
@@ -83,21 +90,26 @@ def parts(python: str, seconds: int, minutes: int) -> tuple[Part, ...]:
         ),
         Part(
             "interleavings", "2,000 histories of a farm in any order",
-            (*pytest, "tests/unit/test_control_interleavings.py", "--timeout=0"), 60, _PYTEST,
-            (("ICEFARM_INTERLEAVINGS", "2000"),),
+            (*pytest, "tests/unit/test_control_interleavings.py", "--timeout=0", "--hypothesis-show-statistics"), 60,
+            _HYPOTHESIS, environment=(("ICEFARM_INTERLEAVINGS", "2000"),),
         ),
-        Part("fuzz", "damaged frames, bitstreams, images", ("make", "fuzz", f"SECONDS={seconds}"), seconds / 60 + 15),
+        Part(
+            "fuzz", "damaged frames, bitstreams, images", ("make", "fuzz", f"SECONDS={seconds}"), seconds / 60 + 15,
+            r"^(\d+ inputs in all, .*)$",
+        ),
         Part(
             "fuzz ice40", "the virtual FPGA under a fuzzer",
             ("make", "-C", "firmware", "fuzz_ice40", f"FUZZING=-max_total_time={seconds}"), seconds / 60 + 15,
+            r"^Done (\d+ runs in \d+ second)",
         ),
         Part(
             "soak", "random faults, with an account of every evaluation", ("make", "soak", f"MINUTES={minutes}"),
-            minutes + 20,
+            minutes + 20, r"^(\d+ faults in \d+ s: .*)$",
         ),
     )  # fmt: skip
 
 
+#: As a release takes them (build_backend/version.py).
 PARTS = parts(sys.executable, 600, 60)
 
 
@@ -112,7 +124,7 @@ def parts_named(names: Sequence[str], every: Sequence[Part]) -> list[Part]:
 def run(part: Part, into: Path) -> Result:
     """Run a part to its end, or to its limit; its output goes to its log."""
     log = into / f"{part.name.replace(' ', '-')}.log"
-    began = time.monotonic()
+    when, began = datetime.now(UTC), time.monotonic()
     with log.open("wb") as output:
         process = subprocess.Popen(
             part.command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
@@ -125,7 +137,9 @@ def run(part: Part, into: Path) -> Result:
         finally:
             _end(process)
     says = _says(part, code, log.read_text(errors="replace"))
-    return Result(part.name, part.what, code == 0, says, time.monotonic() - began, log.name)
+    return Result(
+        part.name, part.what, code == 0, says, time.monotonic() - began, log.name, when.isoformat(timespec="seconds")
+    )
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
@@ -140,12 +154,13 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _says(part: Part, code: int | None, output: str) -> str:
-    if code is None:
-        return f"no end after {part.minutes:g} minutes"
     found = re.findall(part.figure, output, re.MULTILINE) if part.figure else []
-    if found:
-        return ", ".join(found if part.each_match else found[-1:])
-    return "" if code == 0 else f"exit code {code}: {_last_line(output)}"
+    said = found if part.each_match else found[-1:]
+    if code is None:
+        said.append(f"no end after {part.minutes:g} minutes")
+    elif code != 0:
+        said.append(f"exit code {code}: {_last_line(output)}")
+    return ", ".join(said)
 
 
 def _last_line(output: str) -> str:
@@ -153,7 +168,18 @@ def _last_line(output: str) -> str:
     return lines[-1][:200] if lines else "no output"
 
 
-def page(results: Sequence[Result], commit: str, when: datetime, left: Sequence[str] = ()) -> str:
+def kept(text: str | None, commit: str) -> list[Result]:
+    """Return the results of earlier runs, of their JSON, that hold for a commit: none if it has changes ("+")."""
+    if text is None or commit.endswith("+"):
+        return []
+    try:
+        found = json.loads(text)
+        return [Result(**each) for each in found["results"]] if found["commit"] == commit else []
+    except (ValueError, LookupError, TypeError):
+        return []  # Of another version of this program, or cut off: they run again.
+
+
+def page(results: Sequence[Result], commit: str, left: Sequence[str] = ()) -> str:
     """Return the page of results, in Markdown; ``left`` names parts that did not run, or not yet."""
     failed = [result.name for result in results if not result.passed]
     passed = "all that ran passed" if left else "all passed"
@@ -161,18 +187,21 @@ def page(results: Sequence[Result], commit: str, when: datetime, left: Sequence[
     if left:
         summary += f"; did not run: {', '.join(left)}"
     lines = [
-        f"# Nightly run of {when:%Y-%m-%d %H:%M} UTC",
+        "# Nightly run",
         "",
         f"Commit `{commit}`: {summary}.",
         "",
-        "| part | | result | minutes | log |",
-        "|---|---|---|---|---|",
+        "| part | | result | began (UTC) | minutes | log |",
+        "|---|---|---|---|---|---|",
     ]
     for result in results:
         verdict = "passed" if result.passed else "**failed**"
         says = f": {result.says}".replace("|", "\\|") if result.says else ""
+        began = f"{datetime.fromisoformat(result.when).astimezone(UTC):%Y-%m-%d %H:%M}"
         link = f"[{result.log}]({result.log})"
-        lines.append(f"| {result.name} | {result.what} | {verdict}{says} | {result.seconds / 60:.1f} | {link} |")
+        lines.append(
+            f"| {result.name} | {result.what} | {verdict}{says} | {began} | {result.seconds / 60:.1f} | {link} |"
+        )
     return "\n".join(lines) + "\n"
 
 
@@ -183,11 +212,11 @@ def _commit() -> str:
     return head.strip() + ("+" if changes.stdout.strip() else "")
 
 
-def _write(into: Path, results: Sequence[Result], commit: str, when: datetime) -> None:
-    names = {result.name for result in results}
-    left = [part.name for part in PARTS if part.name not in names]
-    (into / "index.md").write_text(page(results, commit, when, left))
-    found = {"commit": commit, "when": when.isoformat(), "results": [asdict(result) for result in results]}
+def _write(into: Path, results: Mapping[str, Result], commit: str) -> None:
+    names = [part.name for part in PARTS]
+    ordered = [results[name] for name in sorted(results, key=names.index)]
+    (into / "index.md").write_text(page(ordered, commit, [name for name in names if name not in results]))
+    found = {"commit": commit, "results": [asdict(result) for result in ordered]}
     (into / "results.json").write_text(json.dumps(found, indent=1) + "\n")
 
 
@@ -202,16 +231,32 @@ def main(arguments: Sequence[str]) -> int:
         chosen = parts_named(options.names, parts(sys.executable, options.seconds, options.minutes))
     except ValueError as error:
         parser.error(str(error))
-    INTO.mkdir(parents=True, exist_ok=True)
-    commit, when, results = _commit(), datetime.now(UTC), []
-    for part in chosen:
-        print(f"{part.name}: {part.what}", flush=True)
-        results.append(run(part, INTO))
-        print(f"{part.name}: {'passed' if results[-1].passed else 'FAILED'} {results[-1].says}", flush=True)
-        # After each part: a run that is cut off has a page, too.
-        _write(INTO, results, commit, when)
+    code = run_all(chosen, INTO, _commit)
     print(f"{INTO.relative_to(ROOT)}/index.md")
-    return 0 if all(result.passed for result in results) else 1
+    return code
+
+
+def run_all(chosen: Sequence[Part], into: Path, commit_now: Callable[[], str]) -> int:
+    """Run parts, and keep their results beside those of earlier runs; return the exit code."""
+    into.mkdir(parents=True, exist_ok=True)
+    before, commit = into / "results.json", commit_now()
+    results = {result.name: result for result in kept(before.read_text() if before.is_file() else None, commit)}
+    if results:
+        print(f"results of this commit that stay: {', '.join(results)}", flush=True)
+    failed = False
+    for part in chosen:
+        # Its log begins anew.  After each part the page is written: a run that is cut off has one, too.
+        results.pop(part.name, None)
+        _write(into, results, commit)
+        print(f"{part.name}: {part.what}", flush=True)
+        results[part.name] = result = run(part, into)
+        failed |= not result.passed
+        print(f"{part.name}: {'passed' if result.passed else 'FAILED'} {result.says}".rstrip(), flush=True)
+        if commit_now() != commit and not commit.endswith("+"):
+            print("the tree has changed meanwhile: its results hold for no commit", flush=True)
+            commit += "+"
+        _write(into, results, commit)
+    return int(failed)
 
 
 if __name__ == "__main__":

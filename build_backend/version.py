@@ -27,6 +27,8 @@ _SECTION = re.compile(r"^## (.+)$", re.MULTILINE)
 _UNRELEASED = "Unreleased"
 #: Parts of the nightly run (build_backend/nightly.py) that a release takes.
 NEEDED = ("dist", "pythons", "oldest", "coverage", "mutation", "nightly tests", "interleavings", "fuzz", "soak")
+#: Seconds that a part has to last: one that was tried for a moment proves little.
+LEAST = {"fuzz": 600, "soak": 3600}
 
 #: Says which versions work together.  Until there is a release, the commit that added it stands for the previous one.
 PROMISE = "docs/versions.md"
@@ -96,10 +98,12 @@ def _of_the_nightly_run(tree: Tree) -> Iterator[str]:
     found = json.loads(tree.nightly)
     if found["commit"] != tree.commit:
         yield f"the nightly run was of commit {found['commit'][:12]}, not of {tree.commit[:12]}: make nightly"
-    passed = {each["name"]: each["passed"] for each in found["results"]}
+    results = {each["name"]: each for each in found["results"]}
     for name in NEEDED:
-        if not passed.get(name):
-            yield f"nightly run: {name} {'failed' if name in passed else 'did not run'}"
+        if name not in results or not results[name]["passed"]:
+            yield f"nightly run: {name} {'failed' if name in results else 'did not run'}"
+        elif results[name]["seconds"] < LEAST.get(name, 0):
+            yield f"nightly run: {name} took {results[name]['seconds']:.0f} s, not {LEAST[name]}"
 
 
 _CHECKS: Sequence[Callable[[Tree], Iterator[str]]] = (

@@ -230,6 +230,19 @@ def report(soak: Soak, seconds: float) -> list[str]:
     return lines
 
 
+def in_a_line(soak: Soak, seconds: float) -> str:
+    """Say what counts, for the page of the nightly run."""
+    everybody = [client.tally for client in [*soak.evaluators, *soak.contenders, *soak.past]]
+    wrong = sum(
+        len(tally.wrong) + tally.doubled + (tally.lost if tally.asked is not None else 0) for tally in everybody
+    )
+    return (
+        f"{sum(map(len, soak.recoveries.values()))} faults in {seconds:.0f} s: "
+        f"{sum(tally.values for tally in everybody)} right values, "
+        f"{sum(sum(tally.failures.values()) for tally in everybody)} named errors, {wrong} lost, double or wrong"
+    )
+
+
 def _failures(tallies: list[Tally]) -> str:
     messages: dict[str, str] = {}
     for tally in tallies:
@@ -274,6 +287,7 @@ async def _main(reactor: Any, options: argparse.Namespace) -> None:
     print("\n".join(report(soak, seconds)))
     assert left == [], f"processes or files stayed behind: {left}"
     print("no process, file, reservation or request stayed behind")
+    print(in_a_line(soak, seconds))
 
 
 def _tell(line: str) -> None:

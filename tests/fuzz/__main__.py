@@ -97,7 +97,7 @@ def main() -> int:
     firmware = options.target is None and _MUTATE.exists()
     each = options.seconds * options.jobs / (len(chosen) + firmware)
     print(f"seed {options.seed}", flush=True)
-    failures = 0
+    inputs = failures = 0
     with _processes(options.jobs) as pool:
         tasks: dict[str, Future[tuple[int, int]]] = {
             name: pool.submit(fuzz_named, name, each, options.seed, options.findings) for name in chosen
@@ -107,9 +107,11 @@ def main() -> int:
         for name, task in tasks.items():
             tried, failed = task.result()
             print(f"{name}: {tried} inputs, {failed} of them made it fail", flush=True)
+            inputs += tried
             failures += failed
     if options.target is None and not firmware:
         print("frames of the firmware (C): not built; make -C firmware test builds it")
+    print(f"{inputs} inputs in all, {failures} of them made something fail")
     return 1 if failures else 0
 
 

@@ -8,8 +8,8 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
-from datetime import UTC, date, datetime
+from collections.abc import Mapping, Sequence
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -30,7 +30,7 @@ class Ready:
     changes: Mapping[str, object] = Factory(dict)
 
     def tree(self) -> version.Tree:
-        results = [{"name": name, "passed": True} for name in version.NEEDED]
+        results = [{"name": name, "passed": True, "seconds": 3700.0} for name in version.NEEDED]
         values = {
             "version": "1.1.0",
             "cited": "1.1.0",
@@ -65,6 +65,14 @@ def test_nothing_speaks_against_a_release_that_is_ready() -> None:
             {"nightly": json.dumps({"commit": COMMIT, "results": [{"name": "soak", "passed": False}]})},
             "nightly run: soak failed",
         ),
+        (
+            {
+                "nightly": json.dumps(
+                    {"commit": COMMIT, "results": [{"name": "soak", "passed": True, "seconds": 120.4}]}
+                )
+            },
+            "nightly run: soak took 120 s, not 3600",
+        ),
     ],
 )
 def test_what_speaks_against_a_release_is_said(changes: dict[str, object], said: str) -> None:
@@ -72,8 +80,12 @@ def test_what_speaks_against_a_release_is_said(changes: dict[str, object], said:
     assert any(said in line for line in found), found
 
 
-def test_every_part_that_a_release_takes_is_one_of_the_nightly_run() -> None:
-    assert set(version.NEEDED) <= {part.name for part in nightly.PARTS}
+def test_every_part_that_a_release_takes_is_one_of_the_nightly_run_which_lasts_as_long() -> None:
+    commands = {part.name: part.command for part in nightly.PARTS}
+    assert set(version.NEEDED) <= commands.keys()
+    assert version.LEAST.keys() <= set(version.NEEDED)
+    assert f"SECONDS={version.LEAST['fuzz']}" in commands["fuzz"]
+    assert f"MINUTES={version.LEAST['soak'] // 60}" in commands["soak"]
 
 
 def test_a_release_dates_the_changes_and_leaves_room_for_the_next_ones() -> None:
@@ -169,16 +181,15 @@ def test_a_part_that_passes_says_its_figure(tmp_path: Path) -> None:
     assert (tmp_path / result.log).read_text() == "score 70\nscore 91\n"
 
 
-def test_a_part_of_several_sessions_says_how_each_ended(tmp_path: Path) -> None:
-    lines = "nox > Ran multiple sessions:\\nnox > * tests-3.11: success\\nnox > * tests-3.12: failed, no Python"
-    (part,) = nightly.parts_named(["pythons"], nightly.PARTS)
-    result = nightly.run(_part(f"print('{lines}')", figure=part.figure, each_match=part.each_match), tmp_path)
-    assert result.says == "tests-3.11: success, tests-3.12: failed"
-
-
 def test_a_part_that_fails_says_its_last_line(tmp_path: Path) -> None:
     result = nightly.run(_part("import sys; print('fine', flush=True); sys.exit('it broke')"), tmp_path)
     assert (result.passed, result.says) == (False, "exit code 1: it broke")
+
+
+def test_a_part_that_fails_halfway_says_how_far_it_came(tmp_path: Path) -> None:
+    script = "import sys; print('3 passed in 2 s', flush=True); sys.exit('make: it broke')"
+    result = nightly.run(_part(script, figure=r"^(\d+ passed.*)$"), tmp_path)
+    assert (result.passed, result.says) == (False, "3 passed in 2 s, exit code 1: make: it broke")
 
 
 def test_a_part_without_end_is_ended_with_all_that_it_started(tmp_path: Path) -> None:
@@ -206,27 +217,131 @@ def test_a_part_has_its_environment(tmp_path: Path) -> None:
     assert nightly.run(part, tmp_path).says == "x"
 
 
-def test_the_page_says_which_parts_failed_and_where_their_logs_are() -> None:
-    results = [
-        nightly.Result("dist", "files", True, "", 60.0, "dist.log"),
-        nightly.Result("soak", "faults", False, "a | b", 90.0, "soak.log"),
-    ]
-    text = nightly.page(results, "abc", datetime(2026, 11, 29, 3, 0, tzinfo=UTC))
-    assert "# Nightly run of 2026-11-29 03:00 UTC" in text
+#: Of a log of each part, the lines that its figure is in, and what it is.
+FIGURES = {
+    "pythons": (
+        "nox > Ran multiple sessions:\nnox > * tests-3.11: success\nnox > * tests-3.12: failed, took 2 minutes",
+        "tests-3.11: success, tests-3.12: failed",
+    ),
+    "oldest": (
+        "================= 2690 passed, 2 skipped in 90.60s (0:01:30) =================\nunit-1 passed in 91 s\n"
+        "= 1 failed, 700 passed in 300.00s (0:05:00) =\n",
+        "2690 passed, 2 skipped in 90.60s (0:01:30), 1 failed, 700 passed in 300.00s (0:05:00)",
+    ),
+    "coverage": ("===== 12 passed in 9.00s =====\n94 % of lines and branches\n", "94 %"),
+    "mutation": (
+        "10430 of 11020 changes noticed (94.6 %): build/mutation.md\n",
+        "10430 of 11020 changes noticed (94.6 %): build/mutation.md",
+    ),
+    "interleavings": (
+        "  - during generate phase (700.12 seconds):\n    - 2000 passing, 0 failing, and 71 invalid test cases\n",
+        "2000 passing, 0 failing",
+    ),
+    "fuzz": (
+        "frame: 70 inputs, 0 of them made it fail\n170 inputs in all, 0 of them made something fail\n",
+        "170 inputs in all, 0 of them made something fail",
+    ),
+    "fuzz ice40": ("#3019\tDONE   cov: 12\nDone 3019 runs in 601 second(s)\n", "3019 runs in 601 second"),
+    "soak": (
+        "| kill client | 7 | 1.0 s | 2.0 s |\n"
+        "70 faults in 3600 s: 9 right values, 0 named errors, 0 lost, double or wrong\n",
+        "70 faults in 3600 s: 9 right values, 0 named errors, 0 lost, double or wrong",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_the_figure_of_a_part_is_found_in_its_log(name: str, tmp_path: Path) -> None:
+    log, says = FIGURES[name]
+    (part,) = nightly.parts_named([name], nightly.PARTS)
+    script = f"print({log!r})"
+    result = nightly.run(_part(script, figure=part.figure, each_match=part.each_match), tmp_path)
+    assert (result.passed, result.says) == (True, says)
+
+
+def _result(name: str, says: str = "", *, passed: bool = True) -> nightly.Result:
+    return nightly.Result(name, "it", passed, says, 90.0, f"{name}.log", "2026-11-29T03:00:00+00:00")
+
+
+def test_the_page_says_which_parts_failed_when_they_began_and_where_their_logs_are() -> None:
+    text = nightly.page([_result("dist"), _result("soak", "a | b", passed=False)], "abc")
     assert "Commit `abc`: failed: soak." in text
-    assert "| dist | files | passed | 1.0 | [dist.log](dist.log) |" in text
-    assert "| soak | faults | **failed**: a \\| b | 1.5 | [soak.log](soak.log) |" in text
+    assert "| dist | it | passed | 2026-11-29 03:00 | 1.5 | [dist.log](dist.log) |" in text
+    assert "| soak | it | **failed**: a \\| b | 2026-11-29 03:00 | 1.5 | [soak.log](soak.log) |" in text
 
 
 def test_the_page_says_which_parts_did_not_run() -> None:
-    passed = nightly.Result("dist", "files", True, "", 60.0, "dist.log")
-    failed = nightly.Result("oldest", "packages", False, "", 60.0, "oldest.log")
-    when = datetime(2026, 11, 29, 3, 0, tzinfo=UTC)
-    assert "`abc`: all passed.\n" in nightly.page([passed], "abc", when)
-    assert "`abc`: all that ran passed; did not run: fuzz, soak.\n" in nightly.page(
-        [passed], "abc", when, ["fuzz", "soak"]
-    )
-    assert "`abc`: failed: oldest; did not run: soak.\n" in nightly.page([passed, failed], "abc", when, ["soak"])
+    passed, failed = _result("dist"), _result("oldest", passed=False)
+    assert "`abc`: all passed.\n" in nightly.page([passed], "abc")
+    assert "`abc`: all that ran passed; did not run: fuzz, soak.\n" in nightly.page([passed], "abc", ["fuzz", "soak"])
+    assert "`abc`: failed: oldest; did not run: soak.\n" in nightly.page([passed, failed], "abc", ["soak"])
+
+
+def _ran(into: Path) -> dict[str, tuple[bool, str]]:
+    found = json.loads((into / "results.json").read_text())
+    return {each["name"]: (each["passed"], each["says"]) for each in found["results"]}
+
+
+def _named(name: str, says: str, code: int = 0) -> nightly.Part:
+    return _part(f"import sys; print({says!r}); sys.exit({code})", name=name, figure="^(.+)$")
+
+
+def _run_all(into: Path, *parts: nightly.Part, commits: Sequence[str] = (COMMIT,)) -> int:
+    left = iter(commits)
+    now = [next(left)]
+
+    def commit_now() -> str:
+        found = now[-1]
+        now.append(next(left, found))
+        return found
+
+    return nightly.run_all(parts, into, commit_now)
+
+
+def test_parts_of_one_commit_run_over_several_evenings(tmp_path: Path) -> None:
+    assert _run_all(tmp_path, _named("soak", "first"), _named("coverage", "no clang", 1)) == 1
+    assert _run_all(tmp_path, _named("dist", "made")) == 0
+    assert _ran(tmp_path) == {
+        "dist": (True, "made"), "coverage": (False, "no clang, exit code 1: no clang"), "soak": (True, "first"),
+    }  # fmt: skip
+    assert list(_ran(tmp_path)) == ["dist", "coverage", "soak"]
+    assert _run_all(tmp_path, _named("coverage", "again")) == 0
+    assert _ran(tmp_path) == {"dist": (True, "made"), "coverage": (True, "again"), "soak": (True, "first")}
+    page = (tmp_path / "index.md").read_text()
+    assert f"Commit `{COMMIT}`: all that ran passed; did not run: pythons, oldest" in page
+    assert "| dist | it | passed: made |" in page
+
+
+@pytest.mark.parametrize("commits", [("d" * 40,), (f"{COMMIT}+",)])
+def test_parts_of_another_commit_or_of_a_changed_tree_do_not_stay(tmp_path: Path, commits: Sequence[str]) -> None:
+    _run_all(tmp_path, _named("dist", "made"))
+    _run_all(tmp_path, _named("soak", "done"), commits=commits)
+    assert list(_ran(tmp_path)) == ["soak"]
+    # What ran in a changed tree does not stay in the next run of it either.
+    _run_all(tmp_path, _named("dist", "made"), commits=commits)
+    assert list(_ran(tmp_path)) == (["dist"] if commits[0].endswith("+") else ["dist", "soak"])
+
+
+def test_a_tree_that_changes_while_a_part_runs_has_no_results(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _run_all(tmp_path, _named("dist", "made"), _named("soak", "done"), commits=(COMMIT, "d" * 40))
+    assert json.loads((tmp_path / "results.json").read_text())["commit"] == f"{COMMIT}+"
+    assert capsys.readouterr().out.count("the tree has changed meanwhile") == 1
+
+
+@pytest.mark.parametrize("left", ["", "{", "[]", json.dumps({"commit": COMMIT, "results": [{"name": "dist"}]})])
+def test_results_that_cannot_be_read_do_not_stay(tmp_path: Path, left: str) -> None:
+    (tmp_path / "results.json").write_text(left)
+    _run_all(tmp_path, _named("soak", "done"))
+    assert list(_ran(tmp_path)) == ["soak"]
+
+
+def test_what_a_nightly_run_leaves_is_what_a_release_is_judged_by(tmp_path: Path) -> None:
+    _run_all(tmp_path, _named("soak", "no board", 1))
+    found = version.obstacles(Ready({"nightly": (tmp_path / "results.json").read_text()}).tree())
+    assert "nightly run: soak failed" in found
+    assert "nightly run: dist did not run" in found
 
 
 def test_parts_are_chosen_by_name_and_run_in_their_order() -> None:
