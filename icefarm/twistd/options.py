@@ -15,6 +15,7 @@ Values are then found under the setting's name, parsed: ``options["http"] == ("1
 from __future__ import annotations
 
 import os
+import sys
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -117,9 +118,22 @@ class LayeredOptions(usage.Options):
         self.update(resolve(self.settings, {}, {}, {}, "", self._read_text))
 
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
-        """Parse the command line and all lower layers.  Raises `usage.UsageError` with one line."""
+        """Parse the command line and all lower layers.  Raises `usage.UsageError` with one line.
+
+        Under twistd it raises SystemExit with that line instead.  Before 26.10, Twisted's own refusal ends with 0
+        (its issue 12656), which a supervisor takes for a worker that was told to leave.
+        """
         self.clear()
-        super().parseOptions(options)
+        try:
+            super().parseOptions(options)
+        except usage.UsageError as error:
+            # twistd has imported it.
+            from twisted.application.app import ServerOptions
+
+            if not isinstance(self.parent, ServerOptions):
+                raise
+            service = self.parent.subCommand
+            sys.exit(f"{service}: {error} (twistd {service} --help lists the options)")
 
     def postOptions(self) -> None:
         """Fill in the lower layers; a subclass that checks more calls this first."""

@@ -92,6 +92,7 @@ def test_a_wrong_option_is_refused_in_a_line_that_names_its_source(name: str, tm
     (tmp_path / "farm.toml").write_text("[worker]\nspeed = 'slow'\n")
     flags = ("--nodaemon", "--pidfile=") if name == "twistd" else ()
     refused = run(program(name), *flags, "icefarm-worker", "--config", "farm.toml", cwd=tmp_path)
+    # A supervisor takes 0 for a worker that was told to leave, and does not start it again.
     assert refused.returncode != 0
     assert "farm.toml: speed: must be" in refused.stdout + refused.stderr
     assert "Traceback" not in refused.stdout + refused.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from twisted.application.app import ServerOptions
 from twisted.logger import capturedLogs
 from twisted.python.usage import UsageError
 
@@ -184,3 +185,14 @@ def test_names_of_earlier_versions_are_understood() -> None:
     assert [event["note"] for event in events] == [
         "USBIPICE_GRACE is called ICEFARM_GRACE now; the old name still works"
     ]
+
+
+def test_twistd_of_every_version_ends_with_one_line_and_1_at_a_wrong_option() -> None:
+    options = Options({})
+    options.parent = ServerOptions()
+    options.parent.subCommand = "icefarm-worker"
+    with pytest.raises(SystemExit) as ended:
+        options.parseOptions(["--grace", "long"])
+    # Python prints it, and ends with 1.
+    assert str(ended.value.code).startswith("icefarm-worker: --grace: must be ")
+    assert "\n" not in str(ended.value.code)
