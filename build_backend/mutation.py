@@ -7,7 +7,8 @@ count.  Exits with 1 if fewer than `GOAL` per cent of the others were noticed.
 
 Names of changes (``icefarm.selectors.*``) choose some, and ``--every 10`` one of ten.  ``--quick`` and
 ``--tests tests/unit/test_selectors.py`` try them with few tests, in a fraction of the time.  As many are tried at once
-as there are processors (``--jobs``).  What was tried before counts as well, until ``--anew``.
+as there are processors (``--jobs``).  What was tried before counts as well, until ``--anew``; ``--again`` tries what no
+test noticed then.
 """
 
 from __future__ import annotations
@@ -147,6 +148,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--longest", type=float, default=1.0, help="seconds of a test that takes part")
     processors = len(os.sched_getaffinity(0))
     parser.add_argument("--jobs", type=int, default=processors, help="try so many at once; as many as processors")
+    parser.add_argument("--again", action="store_true", help="try only what no test noticed the last time")
     parser.add_argument("--quick", action="store_true", help="with the tests of `make check` alone")
     parser.add_argument(
         "--tests", action="append", default=[], metavar="FILE", help="with these alone; may be repeated"

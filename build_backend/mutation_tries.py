@@ -132,6 +132,8 @@ class Tries:
     longest: float
     #: So many changes are tried at once.
     jobs: int
+    #: Only changes are tried that no test noticed the last time.
+    again: bool
     #: What is called for the change that is active; mutmut's `set_mutant_under_test`.
     activate: Callable[[str], None]
     #: Functions that were reached since it was last emptied; mutmut fills it.
@@ -216,16 +218,20 @@ class Tries:
     def _try_file(self, session: pytest.Session, path: Path, reach: Reach) -> None:
         found = json.loads(path.read_text())
         codes = found["exit_code_by_key"]
-        chosen = {name: reach.of(name, self.longest) for name in codes if self._is_chosen(name)}
+        chosen = {name: reach.of(name, self.longest) for name, code in codes.items() if self._is_chosen(name, code)}
         codes.update((name, NO_TESTS) for name, numbers in chosen.items() if not numbers)
+        path.write_text(json.dumps(found))
         runs = (
             (name, partial(self._try, session, name, numbers, reach)) for name, numbers in chosen.items() if numbers
         )
         for name, code in _forked(runs, self.jobs):
             codes[name] = UNNOTICED if code == UNNOTICED else NOTICED
-        path.write_text(json.dumps(found))
+            # Each time, since a run may be ended.
+            path.write_text(json.dumps(found))
 
-    def _is_chosen(self, name: str) -> bool:
+    def _is_chosen(self, name: str, before: int | None) -> bool:
+        if self.again and before not in (UNNOTICED, NO_TESTS):
+            return False
         is_named = any(fnmatch.fnmatchcase(name, pattern) for pattern in self.patterns)
         return is_named and zlib.crc32(name.encode()) % self.every == 0
 
@@ -264,12 +270,12 @@ QUICK = ("-m", "not thorough", "--hypothesis-profile", "quick")
 
 
 def try_changes(
-    names: Sequence[str], every: int, longest: float, jobs: int, *, quick: bool, tests: Sequence[str]
+    names: Sequence[str], every: int, longest: float, jobs: int, *, again: bool, quick: bool, tests: Sequence[str]
 ) -> int:
     """Try changes in the directory of changed sources, which is the working directory; return pytest's exit code.
 
     ``tests`` are those that take part; if there are none, all that pyproject.toml names do.  ``jobs`` changes are tried
-    at once.
+    at once; with ``again``, only those that no test noticed the last time.
     """
     from mutmut.configuration import config
     from mutmut.mutation.trampoline import set_mutant_under_test
@@ -277,7 +283,7 @@ def try_changes(
 
     settings = config()
     sys.path.insert(0, os.getcwd())
-    tries = Tries(Path.cwd(), names, every, longest, jobs, set_mutant_under_test, state()._stats)
+    tries = Tries(Path.cwd(), names, every, longest, jobs, again, set_mutant_under_test, state()._stats)
     arguments = [*settings.pytest_add_cli_args, *(QUICK if quick else ())]
     arguments += tests or settings.pytest_add_cli_args_test_selection
     code = pytest.main(["-q", "--rootdir=.", *arguments], plugins=[tries])

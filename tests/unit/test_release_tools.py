@@ -450,7 +450,7 @@ h.__module__ = "icefarm.own"
 own.f, own.h = f, h
 gc.freeze()
 tries = mutation_tries.Tries(
-    Path.cwd(), ["*_[1-4]"], 1, 60.0, 2, lambda name: setattr(own, "active", name), own.reached
+    Path.cwd(), ["*_[1-4]"], 1, 60.0, 2, False, lambda name: setattr(own, "active", name), own.reached
 )
 pytest.main(["-q", "-p", "no:cacheprovider"], plugins=[tries])
 """
