@@ -19,7 +19,7 @@ from icefarm import __version__
 from icefarm.concurrency.prompt.icefarm_large_pages import gather_later
 from icefarm.concurrency.prompt.icefarm_prompt import poll_directly
 from icefarm.contract import NAME_RULE, Role, normal_name, valid_name
-from icefarm.errors import NotAuthorized
+from icefarm.errors import InvalidArgument, NotAuthorized
 from icefarm.kinds.builtin import BUILTIN
 from icefarm.kinds.registry import load_kinds
 from icefarm.system.command import find
@@ -257,7 +257,7 @@ class _Process:
     _log: Logger
 
     def failed(self, failure: Failure) -> None:
-        if failure.check(MissingBoards, BoardsFailed, NoImage, OSError, CannotListenError):
+        if failure.check(MissingBoards, BoardsFailed, NoImage, InvalidArgument, OSError, CannotListenError):
             self._log.critical("the worker cannot start: {why}", why=failure.getErrorMessage())
         elif failure.check(NotAuthorized):
             self._log.critical(

@@ -45,3 +45,14 @@ def test_a_worker_whose_boards_cannot_run_ends_with_1_and_says_why(tmp_path: Pat
     assert ended.returncode == 1
     assert "the worker cannot start:" in ended.stdout + ended.stderr
     assert str(model) in ended.stdout + ended.stderr
+
+
+def test_a_worker_that_would_send_its_token_for_all_to_read_ends_with_1_and_one_line(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("secret\n")
+    ended = _twistd(
+        "icefarm-worker", "--control=http://192.0.2.1:8080", "--no-usb", "--token-file=token", directory=tmp_path
+    )
+    assert ended.returncode == 1
+    said = ended.stdout + ended.stderr
+    assert "the worker cannot start: a token is not sent to http://192.0.2.1:8080 without TLS" in said
+    assert "Traceback" not in said

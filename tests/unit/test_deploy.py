@@ -24,6 +24,8 @@ from icefarm.cli.commands.admin.farm import up
 from icefarm.cli.commands.admin.tokens import add
 from icefarm.control.tap import Options as ControlOptions
 from icefarm.twistd.options import read_section
+from icefarm.wamp.link import check_way
+from icefarm.wamp.url import parse_url
 from icefarm.worker.tap import Options as WorkerOptions
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -136,6 +138,15 @@ def test_the_worker_has_options_that_exist(path: Path) -> None:
     command = _services(path)["worker"]["command"]
     given = [word.partition("=")[0] for word in command[command.index("icefarm-worker") + 1 :]]
     assert set(given) <= {f"--{setting.key}" for setting in WorkerOptions.settings}
+
+
+@pytest.mark.parametrize("path", COMPOSE_FILES, ids=lambda path: path.name)
+def test_the_worker_may_send_its_token_to_the_farm(path: Path) -> None:
+    # It refuses to, and never starts, where the way has no TLS and the command does not say that this is meant.
+    command = _services(path)["worker"]["command"]
+    (control,) = [word.partition("=")[2] for word in command if word.startswith("--control=")]
+    url = re.sub(r"\$\{.*\}", "https://farm.example:8080", control)
+    check_way(parse_url(url), url, "--insecure" in command)
 
 
 @pytest.mark.parametrize("options", [ControlOptions, WorkerOptions])
