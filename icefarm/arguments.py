@@ -57,12 +57,10 @@ def _excerpt(value: object) -> str:
     if tagged is not None:
         return f"a typed array (CBOR tag {tagged[0]})" if tagged[0] in _TYPED_ARRAYS else f"CBOR tag {tagged[0]}"
     # A bitstream that is tried as one form after the other arrives here.
-    text = repr(value[:_EXCERPT] if isinstance(value, bytes | str) else value)
-    return text if len(text) <= _EXCERPT else text[: _EXCERPT - 1] + "…"
+    return _cut(repr(value[:_EXCERPT] if isinstance(value, bytes | str) else value))
 
 
-def _excerpt_of(names: list[str]) -> str:
-    text = ", ".join(names)
+def _cut(text: str) -> str:
     return text if len(text) <= _EXCERPT else text[: _EXCERPT - 1] + "…"
 
 
@@ -206,7 +204,7 @@ def _class_hook(converter: Converter, cls: Any) -> Callable[[Any, Any], Any]:
     from cattrs.gen import make_dict_structure_fn
 
     strict = cls not in _RECORDS
-    inner = make_dict_structure_fn(cls, converter, _cattrs_forbid_extra_keys=strict, _cattrs_detailed_validation=True)
+    inner = make_dict_structure_fn(cls, converter, _cattrs_forbid_extra_keys=strict)
 
     def structure(value: object, annotation: Any) -> Any:
         if not isinstance(value, Mapping):
@@ -247,7 +245,7 @@ def _sentence(error: BaseException) -> str:
     if isinstance(error, ClassValidationError):
         return "; ".join(_out_of_range(error.cl, inner) or _field_sentence(inner) for inner in error.exceptions)
     if isinstance(error, ForbiddenExtraKeysError):
-        return "there is no " + _excerpt_of(sorted(map(repr, error.extra_fields))) + _listed(error.cl)
+        return "there is no " + _cut(", ".join(sorted(map(repr, error.extra_fields)))) + _listed(error.cl)
     if isinstance(error, KeyError):
         return "is missing"
     return str(error)

@@ -77,10 +77,10 @@ def test_what_is_left_out_is_left_to_the_function() -> None:
         ((), {"amount": "2"}, "amount: must be a whole number, not '2'"),
         ((), {"amount": 2.0}, "amount: must be a whole number"),
         ((), {"amount": True}, "amount: must be a whole number, not True"),
-        ((), {"timeout": math.nan}, "timeout: must be a finite number"),
+        ((), {"timeout": math.nan}, "timeout: must be a finite number, not nan"),
         ((), {"timeout": math.inf}, "timeout: must be a finite number"),
         ((), {"timeout": 10**400}, "timeout: must be a finite number"),
-        ((), {"timeout": "1"}, "timeout: must be a number"),
+        ((), {"timeout": "1"}, "timeout: must be a number, not '1'"),
         ((), {"serials": "abc"}, "serials: must be a list, not 'abc'"),
         ((), {"serials": ["a", 1]}, r"serials: \[1\] must be text, not 1"),
         ((), {"options": [1]}, r"options: must be a mapping, not \[1\]"),
@@ -89,6 +89,7 @@ def test_what_is_left_out_is_left_to_the_function() -> None:
         ((), {"payload": "text"}, r"payload: must be bytes \(in JSON: .*base64\), not 'text', or must be a mapping"),
         ((), {"payload": {"0": 1}}, r"must be bytes \(in JSON: .*base64\), not {'0': 1}"),
         ((), {"payload": CBORTag(69, b"ab")}, r"must be bytes \(.*Uint8Array\), not a typed array \(CBOR tag 69\)"),
+        ((), {"payload": 5}, r"payload: must be bytes, not 5"),
         ((), {"payload": CBORTag(64, "ab")}, "must be bytes.*, not 'ab'"),
         ((), {"payload": CBORTag(1000, b"ab")}, r"must be bytes.*, not CBOR tag 1000"),
         ((), {"serials": CBORTag(64, b"ab")}, r"serials: must be a list, not a typed array \(CBOR tag 64\)"),
@@ -106,16 +107,38 @@ def test_an_array_of_bytes_that_cbor_tags_is_bytes(tag: int) -> None:
     assert RESERVE.bind((), {"payload": CBORTag(tag, b"\x00\xff")}) == {"payload": b"\x00\xff"}
 
 
-def test_a_huge_wrong_value_is_not_repeated_whole() -> None:
+@pytest.mark.parametrize(
+    ("length", "said"),
+    [(78, f"'{'x' * 78}'"), (79, f"'{'x' * 78}…"), (80, f"'{'x' * 78}…"), (1_000_000, f"'{'x' * 78}…")],
+)
+def test_of_a_wrong_value_the_first_eighty_characters_are_repeated(length: int, said: str) -> None:
     with pytest.raises(InvalidArgument) as caught:
-        RESERVE.bind(("x" * 1_000_000,), {})
-    assert len(str(caught.value)) < 300
+        RESERVE.bind(("x" * length,), {})
+    assert str(caught.value).endswith(f"amount: must be a whole number, not {said}")
 
 
 def test_many_unknown_names_are_not_repeated_whole() -> None:
     with pytest.raises(InvalidArgument) as caught:
-        from_wire({"items": [], **{f"name_{number}": 1 for number in range(100)}}, Box)
+        from_wire({"items": [], **{f"name_{number:02}": 1 for number in range(100)}}, Box)
+    assert "there is no 'name_00', 'name_01', " in str(caught.value)
     assert len(str(caught.value)) < 200
+
+
+def test_everything_that_is_wrong_with_a_record_is_said() -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        from_wire({"boards": "a", "seconds": "b"}, Limits)
+    assert str(caught.value) == "Limits: boards must be a whole number, not 'a'; seconds must be a number, not 'b'"
+
+
+def test_what_may_be_nothing_may_be_something_too() -> None:
+    def measure(limit: None | int | str = None) -> None:  # noqa: RUF036
+        del limit
+
+    checked = CheckedFunction.of(measure)
+    for right in (None, 5, "none"):
+        assert checked.bind((right,), {}) == {"limit": right}
+    with pytest.raises(InvalidArgument, match=r"must be a whole number, not 1.5, or must be text, not 1.5"):
+        checked.bind((1.5,), {})
 
 
 def test_a_number_is_checked_also_where_its_type_is_just_the_declared_one() -> None:
