@@ -21,6 +21,7 @@ from pytest_twisted import blockon, ensureDeferred
 from twisted.internet import defer, reactor
 from twisted.internet.protocol import Factory, Protocol
 
+from icefarm.control.storage import pool
 from icefarm.control.storage import pool as limits
 from icefarm.control.storage.pool import Database, check_dsn
 from icefarm.errors import Busy, InvalidArgument
@@ -249,6 +250,36 @@ async def test_a_transaction_cut_off_before_its_commit_is_done_again(server: Pri
             return tries
 
         assert await database.transaction(cut_off_once) == 2
+    finally:
+        await database.stop()
+
+
+#: What PostgreSQL raises where a table needs another page.
+_FULL = """
+DO $$ BEGIN
+    RAISE EXCEPTION 'could not extend file "base/5/7": No space left on device'
+        USING ERRCODE = 'disk_full', HINT = 'Check free disk space.';
+END $$
+"""
+
+
+@ensureDeferred
+async def test_a_full_disk_is_named_and_remembered_for_a_while(
+    server: PrivatePostgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await server.start()
+    database = Database(reactor, server.dsn, size=1)
+    await database.start()
+    reason = 'could not extend file "base/5/7": No space left on device'
+    try:
+        assert database.full() == ""
+        with pytest.raises(Busy, match=r"the database has no room to write .*No space left.*frees space on its disk"):
+            await one(database, _FULL)
+        # The same connection goes on, and what it reads says nothing of room.
+        assert await one(database) == 1
+        assert (database.full(), database.problem) == (reason, None)
+        monkeypatch.setattr(pool, "FULL_FOR", -1.0)
+        assert database.full() == ""
     finally:
         await database.stop()
 

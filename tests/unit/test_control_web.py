@@ -36,6 +36,7 @@ def front(
     public: bool = True,
     files: dict[str, PageFile] | None = None,
     lost: tuple[str, ...] = (),
+    full: str = "",
 ) -> Front:
     async def overview() -> tuple[list[WorkerRecord], list[DeviceRecord]]:
         if away:
@@ -45,7 +46,10 @@ def front(
     async def metrics() -> tuple[bytes, str]:
         return b"icefarm_info 1\n", "text/plain"
 
-    return Front(FarmView(lambda: connected, overview, metrics, files or {}, public=public, lost=lambda: lost))
+    farm = FarmView(
+        lambda: connected, overview, metrics, files or {}, public=public, lost=lambda: lost, full=lambda: full
+    )
+    return Front(farm)
 
 
 @ensureDeferred
@@ -68,6 +72,24 @@ async def test_health_names_the_routers_that_are_lost_and_is_good_with_one() -> 
     answer = await front(lost=("https://farm:8082",)).answer("GET", "/health", URL)
     assert answer.code == 200
     assert json.loads(answer.body)["routers_lost"] == ["https://farm:8082"]
+
+
+@ensureDeferred
+async def test_health_says_that_the_database_has_no_room_and_what_to_do() -> None:
+    answer = await front(full='could not extend file "base/5/7"').answer("GET", "/health", URL)
+    state = json.loads(answer.body)
+    # The farm goes on, as far as it only reads.
+    assert (answer.code, state["status"], state["database"]) == (200, "degraded", True)
+    assert state["reason"] == (
+        'the database has no room to write: could not extend file "base/5/7"; free space on its disk'
+    )
+
+
+@ensureDeferred
+async def test_a_database_that_is_away_is_a_better_reason_than_that_it_was_full() -> None:
+    answer = await front(full="could not extend", away=True).answer("GET", "/health", URL)
+    assert answer.code == 503
+    assert json.loads(answer.body)["reason"] == "the database is <away>"
 
 
 @pytest.mark.parametrize(

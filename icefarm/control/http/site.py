@@ -1,7 +1,7 @@
 """Control's HTTP, on a loopback port; the router passes on requests from its public port.
 
 ``/`` is the dashboard (`icefarm.dashboard`), or a plain page where that was not built; ``/health`` is for monitors: 200
-where all is well, 503 where the router or the database is out of reach; ``/metrics`` is for Prometheus.  Any other
+where control serves, 503 where the router or the database is out of reach; ``/metrics`` is for Prometheus.  Any other
 address is answered by a page that says so; errors in JSON are for the API alone.  Headers follow the OWASP Secure
 Headers Project.
 """
@@ -88,6 +88,8 @@ class FarmView:
     url: str | None = None
     #: Returns which of several routers are out of reach.
     lost: Callable[[], Sequence[str]] = tuple
+    #: Returns what the database said when it had no room for a write of the last minutes; "" if it had.
+    full: Callable[[], str] = str
 
 
 @frozen
@@ -175,8 +177,13 @@ class Front:
             available = sum(device.status == "available" for device in devices)
             state |= {"workers": {"online": len(online), "known": len(workers)}}
             state |= {"devices": {"available": available, "known": len(devices)}}
-        healthy = state["router"] and state["database"]
-        return _as_json(200 if healthy else 503, {"status": "ok" if healthy else "degraded", **state})
+        serves = state["router"] and state["database"]
+        full = self.farm.full() if serves else ""
+        if full:
+            # Boards go on, and all that is only read: a proxy that asks here must not take control away.
+            state["reason"] = f"the database has no room to write: {full}; free space on its disk"
+        healthy = serves and not full
+        return _as_json(200 if serves else 503, {"status": "ok" if healthy else "degraded", **state})
 
 
 class _Root(Resource):

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Protocol, TypeVar
 
 import psycopg2
 from attrs import define, field
-from psycopg2.errors import DataError, InterfaceError, OperationalError
+from psycopg2.errors import DataError, DiskFull, InterfaceError, OperationalError
 from psycopg2.extensions import TransactionRollbackError
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectionClosed
@@ -17,7 +17,7 @@ from txpostgres import txpostgres
 
 from icefarm.errors import InvalidArgument
 
-__all__ = ["NAME", "ChangeListener", "ConnectionFailed", "DatabaseConnection", "Fence", "Transaction"]
+__all__ = ["NAME", "ChangeListener", "ConnectionFailed", "DatabaseConnection", "DatabaseFull", "Fence", "Transaction"]
 
 T = TypeVar("T")
 
@@ -56,6 +56,10 @@ class ConnectionFailed(Exception):
     def __init__(self, message: str, *, again: bool = False) -> None:
         super().__init__(message)
         self.again = again
+
+
+class DatabaseFull(ConnectionFailed):
+    """The server answers, and has no room on its disk for what is to be written."""
 
 
 @define(eq=False)
@@ -234,6 +238,8 @@ class DatabaseConnection(_WithoutTracebacks, txpostgres.Connection):
         except TransactionRollbackError:
             # A deadlock and the like: an OperationalError too, but the connection is as good as before.
             raise
+        except DiskFull as error:
+            raise DatabaseFull(_first_line(error)) from error
         except _CONNECTION_ERRORS as error:
             # If there is a reason already, we closed it ourselves; a retry would only take as long again.
             again = self.reason is None and not self._committing and self._is_closed()

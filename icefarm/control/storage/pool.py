@@ -23,6 +23,7 @@ from icefarm.control.storage.connection import (
     ChangeListener,
     ConnectionFailed,
     DatabaseConnection,
+    DatabaseFull,
     Fence,
     Transaction,
 )
@@ -43,6 +44,8 @@ CONNECT_LIMIT = 5.0
 TRANSACTION_LIMIT = 10.0
 #: Seconds until a broken connection is reopened: at first, at most; doubled each time.
 FIRST_DELAY, LONGEST_DELAY = 0.1, 2.0
+#: Seconds for which a write that found the disk full counts: control writes several times a minute.
+FULL_FOR = 120.0
 #: How often to run a transaction that conflicted with another one.
 TRIES = 5
 _SHOWN = ("service", "host", "hostaddr", "port", "dbname", "user")
@@ -83,6 +86,8 @@ class Database:
     listener: ChangeListener | None = None
     #: Why there is no connection; None while there is one.
     problem: str | None = "not connected yet"
+    #: What the server said when it had no room for a write, and when.
+    _full: tuple[str, float] | None = None
     #: Since when there is none.
     _away_since: float | None = None
     #: All, also those that are still connecting; how many are open; those that no call uses.
@@ -97,6 +102,12 @@ class Database:
     _first: Deferred[None] = Factory(Deferred)
     _running: bool = False
     _log: ClassVar[Logger] = Logger()
+
+    def full(self) -> str:
+        """Say why a write of the last minutes failed for lack of room on the server's disk; "" if none did."""
+        if self._full is None or self.reactor.seconds() - self._full[1] > FULL_FOR:
+            return ""
+        return self._full[0]
 
     async def start(self) -> None:
         """Open the connections; returns once there is one.
@@ -140,6 +151,11 @@ class Database:
             except _LOST_A_RACE:
                 if not tries_left:
                     raise
+            except DatabaseFull as error:
+                self._note_full(str(error))
+                raise Busy(
+                    f"the database has no room to write ({error}); an operator frees space on its disk"
+                ) from error
             except ConnectionFailed as error:
                 if not (error.again and tries_left):
                     raise Busy(f"the database does not answer ({error}); try again in a while") from error
@@ -160,6 +176,11 @@ class Database:
             return await self.transaction(function)
         finally:
             self._turn.release()
+
+    def _note_full(self, reason: str) -> None:
+        if not self.full():
+            self._log.error("the database has no room to write: {reason}; free space on its disk", reason=reason)
+        self._full = (reason, self.reactor.seconds())
 
     async def _attempt(self, function: Callable[[Transaction], Awaitable[T]], until: float) -> T:
         connection = await self._take_free(until - self.reactor.seconds())

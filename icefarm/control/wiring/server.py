@@ -47,8 +47,11 @@ RETRY_FIRST = 1.0
 RETRY_LONGEST = 10.0
 
 
-def farm_view(control: Control, leader: Callable[[], str] = str) -> FarmView:
-    """Return what the pages need from control.  ``leader``: which control leads the farm, where this one stands by."""
+def farm_view(control: Control, leader: Callable[[], str] = str, full: Callable[[], str] = str) -> FarmView:
+    """Return what the pages need from control.
+
+    ``leader``: which control leads the farm, where this one stands by; ``full`` as in `FarmView`.
+    """
     return FarmView(
         control.is_connected,
         LimitedAnswer(control.overview, control.clock),
@@ -59,6 +62,7 @@ def farm_view(control: Control, leader: Callable[[], str] = str) -> FarmView:
         leader=leader,
         url=None if control.settings.public_url is None else socket_url(control.settings.public_url),
         lost=control.lost_routers,
+        full=full,
     )
 
 
@@ -151,7 +155,7 @@ class ControlProcess(Service):
         host, port = self.http
         endpoint = (TCP6ServerEndpoint if ":" in host else TCP4ServerEndpoint)(self.reactor, port, interface=host)
         forwarding = forwarding_path(self.credentials.ticket)
-        pages = site(farm_view(self.control, self._leader), forwarding)
+        pages = site(farm_view(self.control, self._leader, self.database.full), forwarding)
         pages.resource = ApiResource(http_api(self.control), pages.resource)
         self._port = await endpoint.listen(pages)
 
