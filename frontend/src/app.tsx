@@ -57,7 +57,7 @@ function Content() {
   const { page, name } = navigation.address.value;
   if (!live.known.value) {
     const { refused } = live.link.value;
-    if (refused !== null) return <SignInPage reason={refused.message} />;
+    if (refused !== null) return <SignInPage refused={refused} />;
     return (
       <h1 tabIndex={-1} class="quiet">
         Asking the farm …

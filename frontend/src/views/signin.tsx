@@ -1,19 +1,16 @@
 import { useState } from "preact/hooks";
 
-import { farmError } from "../link.ts";
+import { type FarmError, farmError } from "../link.ts";
 import { usePage } from "../page.ts";
 import { Dialog } from "./dialog.tsx";
 
-/** What is shown on a farm that asks for a token. */
-export function SignInPage({ reason }: { reason: string }) {
-  const { operations } = usePage();
-  // What follows is advice for the command line.
-  const why = reason.split(";")[0] ?? "";
-  const plain = why.endsWith("takes a token");
+/** What is shown where the farm has refused a sign-in. */
+export function SignInPage({ refused }: { refused: FarmError }) {
+  const { live, operations } = usePage();
   return (
     <section class="empty">
       <h1 tabIndex={-1}>Sign in</h1>
-      <p>This farm asks for a token{plain ? "" : `: ${why}`}. Whoever runs the farm gives you one.</p>
+      <p>{whyRefused(refused, live.credentials.value.ticket !== "")} Whoever runs the farm gives you one.</p>
       <IssuerButton />
       <button
         type="button"
@@ -26,6 +23,14 @@ export function SignInPage({ reason }: { reason: string }) {
       </button>
     </section>
   );
+}
+
+/** Why the farm asks for a token, by the name of its error: its words have advice for the command line. */
+function whyRefused({ name, message }: FarmError, sentToken: boolean): string {
+  if (name !== "not_authorized") return `This farm does not admit this page: ${message}. Try another token.`;
+  return sentToken
+    ? "This farm does not take the token of this tab: it has expired, was revoked, or is for something else."
+    : "This farm asks for a token.";
 }
 
 /** Leads to the lab's own sign-in, if the farm has one. */

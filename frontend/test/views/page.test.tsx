@@ -86,12 +86,31 @@ test("a farm of tokens asks for one, and shows its account once it has it", () =
     await shown.when(() => {
       shown.page.live.farm.value = { ...shown.page.live.farm.value, known: false };
     });
-    assert.match(shown.text, /This farm asks for a token: the farm does not know it\. Whoever runs the farm/);
+    assert.match(shown.text, /This farm asks for a token\. Whoever runs the farm gives you one\./);
     await shown.click("Sign in with a token");
     await shown.type("Token", "mine");
     await shown.submit(shown.root.querySelector("dialog form") as Element);
     assert.equal(shown.root.querySelector(".role a")?.getAttribute("href"), "#/account/students");
     assert.match(sessionStorage.getItem("icefarm.session") ?? "", /mine/);
+  }));
+
+test("a farm that refuses a sign-in says why by the name of its error", () =>
+  see({}, async (shown) => {
+    const { live } = shown.page;
+    const refuse = (name: string, message: string, ticket: string) =>
+      shown.when(() => {
+        live.credentials.value = { ...live.credentials.value, ticket };
+        live.farm.value = { ...live.farm.value, known: false };
+        live.link.value = { live: false, identity: null, reason: message, refused: refusal(name, message) };
+      });
+    await refuse("not_authorized", "the farm does not know that token; make one with 'icefarm token add'", "old");
+    assert.match(
+      shown.text,
+      /does not take the token of this tab: it has expired, was revoked, or is for something else/,
+    );
+    assert.doesNotMatch(shown.text, /icefarm token add/);
+    await refuse("name_in_use", "another session is signed in as 'ada'", "old");
+    assert.match(shown.text, /does not admit this page: another session is signed in as 'ada'\. Try another token\./);
   }));
 
 test("a farm that does not answer is asked again, and the page says for how long it is away", () =>
