@@ -7,11 +7,12 @@ is guessed: such a time is refused, with what to write instead.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime, tzinfo
 
 from icefarm.errors import InvalidArgument
 
-__all__ = ["in_zone", "parse_time", "utc", "written"]
+__all__ = ["in_zone", "parse_time", "stay_until", "utc", "written"]
 
 _FORM = "a date and a time such as 2026-12-01 10:00, with an offset if it is of another zone: 2026-12-01 10:00+01:00"
 #: A time as the farm writes it in texts for people.
@@ -52,6 +53,11 @@ def _with_offset(moment: datetime) -> str:
 def utc(seconds: float) -> str:
     """Return a time for texts of the farm, in UTC: it does not know where its reader is, and `in_zone` does."""
     return datetime.fromtimestamp(seconds, UTC).strftime(f"{_SHOWN} UTC")
+
+
+def stay_until(serials: Sequence[str], ends: str, why: str) -> str:
+    """Say that boards can't be kept beyond a time, as `utc` has it, and why."""
+    return f"{', '.join(serials)} {'stays' if len(serials) == 1 else 'stay'} reserved until {ends} only: {why}"
 
 
 def written(seconds: float, zone: tzinfo) -> str:

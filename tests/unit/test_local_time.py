@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from icefarm.errors import InvalidArgument
-from icefarm.text.local_time import in_zone, parse_time, utc, written
+from icefarm.text.local_time import in_zone, parse_time, stay_until, utc, written
 
 BERLIN = ZoneInfo("Europe/Berlin")
 
@@ -92,3 +92,11 @@ def test_a_time_of_the_farm_is_in_utc_wherever_its_machine_is(monkeypatch: pytes
             assert utc(1_795_912_200.0) == "2026-11-29 00:30 UTC"
     finally:
         time.tzset()
+
+
+@pytest.mark.parametrize(("serials", "stay"), [(["A"], "A stays"), (["A", "B"], "A, B stay")])
+def test_boards_that_cannot_be_kept_longer_are_said_with_the_reason(serials: list[str], stay: str) -> None:
+    assert (
+        stay_until(serials, utc(1_795_912_200.0), "booked")
+        == f"{stay} reserved until 2026-11-29 00:30 UTC only: booked"
+    )

@@ -21,7 +21,7 @@ from icefarm.concurrency.deferreds import Tasks, started
 from icefarm.contract import ReservationRecord, control_procedure, from_wire
 from icefarm.errors import IcefarmError, ReservationEnded
 from icefarm.text.durations import in_words
-from icefarm.text.local_time import utc
+from icefarm.text.local_time import stay_until, utc
 
 __all__ = ["FOR_OTHERS", "ClientReservations"]
 
@@ -204,8 +204,7 @@ class ClientReservations:
         """Say that boards can be kept only until a booking begins."""
         self._limited.update(record.id for record in records)
         ends = utc(min(record.expires_at for record in records))
-        serials = ", ".join(record.serial for record in records)
-        self._log.warn("{serials} stay reserved until {ends} only: {why}", serials=serials, ends=ends, why=why)
+        self._log.warn("{kept}", kept=stay_until([record.serial for record in records], ends, why))
 
     def _warn_of_booking(self, serial: str, reservation: str | None, fields: Mapping[str, Any]) -> None:
         """A reservation ends soon since its board is booked: say so, unless that was said when it was made."""

@@ -45,7 +45,7 @@ from icefarm.cli.ui.terminal.console import Screen
 from icefarm.cli.verb import farm_of, opened_screen
 from icefarm.contract import ReservationRecord
 from icefarm.errors import IcefarmError, LinkLost, NameInUse, NotYours, error_from_wire, error_uri
-from icefarm.text.local_time import utc
+from icefarm.text.local_time import stay_until, utc
 
 if TYPE_CHECKING:
     from icefarm.client import Farm
@@ -114,8 +114,7 @@ class _Hold:
         for each in limited:
             boards.setdefault((each["limited_by"], utc(each["expires_at"])), []).append(each["serial"])
         for (why, ends), serials in sorted(boards.items()):
-            stay = "stays" if len(serials) == 1 else "stay"
-            self.screen.say(f"{', '.join(serials)} {stay} reserved until {ends} only: {why}")
+            self.screen.say(stay_until(serials, ends, why))
         self._limited.update({each["id"]: each["limited_by"] for each in limited})
 
     def _left(self, error: IcefarmError) -> list[ReservationRecord]:
