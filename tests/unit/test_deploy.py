@@ -125,6 +125,20 @@ def test_every_secret_and_volume_that_is_used_is_declared(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", FARMS, ids=lambda path: path.name)
+def test_the_database_stays_as_long_as_the_tokens_that_it_knows(path: Path) -> None:
+    # On a volume without a name it is lost by `down`, and the farm that comes up again has no token and refuses to run.
+    volumes = dict(reversed(volume.split(":", 1)) for volume in _services(path)["database"]["volumes"])
+    assert volumes["/var/lib/postgresql/data"] == "database"
+
+
+@pytest.mark.parametrize("path", FARMS, ids=lambda path: path.name)
+def test_each_image_is_built_by_one_service(path: Path) -> None:
+    # Two build it twice, at once, and leave one of them without a name.
+    built = [service["image"] for service in _services(path).values() if "build" in service]
+    assert sorted(built) == list(OURS)
+
+
+@pytest.mark.parametrize("path", FARMS, ids=lambda path: path.name)
 def test_the_commands_of_a_farm_have_options_that_exist(path: Path) -> None:
     services = _services(path)
     token = services["token"]["command"][-1].partition("icefarm token add ")[2].split()
