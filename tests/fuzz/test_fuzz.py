@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from itertools import islice
 from pathlib import Path
 from random import Random
@@ -13,6 +14,7 @@ from random import Random
 import pytest
 from waiting import wait_until
 
+from fuzz import __main__
 from fuzz.targets import TARGETS, Target, mend_bitstream, mend_frame, seeds_of
 from icefarm.bitstream import from_bytes, made_up_bitstream
 from icefarm.errors import InvalidBitstream
@@ -32,6 +34,18 @@ def test_the_corpus_and_some_mutations_of_it_do_no_harm(target: Target) -> None:
 @pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.name)
 def test_mutations_differ(target: Target) -> None:
     assert len(set(islice(target.inputs(Random(target.name)), FEW))) > FEW // 2
+
+
+def test_an_input_that_takes_long_to_read_is_a_finding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def check(_: bytes) -> None:
+        began = time.thread_time()
+        while time.thread_time() - began < 0.02:
+            pass
+
+    monkeypatch.setattr(__main__, "_SLOW", 0.01)
+    assert __main__.fuzz(Target("slow", check, lambda: [b"bytes"]), 1e-3, 1, tmp_path) == (1, 1)
+    (finding,) = tmp_path.iterdir()
+    assert finding.name.startswith("slow-")
 
 
 def test_a_mended_frame_gets_past_its_check_sums() -> None:
