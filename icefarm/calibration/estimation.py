@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from math import exp, pi, sqrt
 from statistics import fmean, median
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from icefarm.calibration.distributions import f_tail
 from icefarm.calibration.records import Calibration, Reading, positive
@@ -258,17 +258,16 @@ def _normal_equations(
 def _inverse(m: _Matrix) -> _Matrix:
     """Return the inverse of a symmetric positive definite matrix of three rows, by its cofactors.
 
-    Rows are scaled first: days and kelvin differ by orders of magnitude.
+    Rows and columns are scaled first: days and kelvin differ by orders of magnitude.  Then the diagonal is 1.
     """
     scale = [1 / sqrt(m[i][i]) for i in range(3)]
-    a, b, c = 1.0, m[0][1] * scale[0] * scale[1], m[0][2] * scale[0] * scale[2]
-    d, e, f = 1.0, m[1][2] * scale[1] * scale[2], 1.0
+    b, c, e = m[0][1] * scale[0] * scale[1], m[0][2] * scale[0] * scale[2], m[1][2] * scale[1] * scale[2]
     cofactors = [
-        [d * f - e * e, c * e - b * f, b * e - c * d],
-        [c * e - b * f, a * f - c * c, b * c - a * e],
-        [b * e - c * d, b * c - a * e, a * d - b * b],
+        [1 - e * e, c * e - b, b * e - c],
+        [c * e - b, 1 - c * c, b * c - e],
+        [b * e - c, b * c - e, 1 - b * b],
     ]
-    determinant = a * cofactors[0][0] + b * cofactors[0][1] + c * cofactors[0][2]
+    determinant = cofactors[0][0] + b * cofactors[0][1] + c * cofactors[0][2]
     return [[cofactors[i][j] * scale[i] * scale[j] / determinant for j in range(3)] for i in range(3)]
 
 
@@ -296,12 +295,11 @@ def _with_sessions(fit: _Fit, rows: Sequence[_Row], prior: Prior) -> _Fit:
     scaled = _solved(rows, fit.trust, prior, fit.noise, scale=between / freedom)
     typical = fmean(variance)
     counting = fmean(row.counting for row in rows)
-    return _Fit(
-        scaled.parameters,
-        scaled.covariance,
-        max(0.0, within * typical - counting),
-        freedom,
-        fit.trust,
-        scaled.residuals,
-        (between / freedom - within) * typical * count / len(rows),
+    return evolve(
+        fit,
+        parameters=scaled.parameters,
+        covariance=scaled.covariance,
+        noise=max(0.0, within * typical - counting),
+        freedom=freedom,
+        session_noise=(between / freedom - within) * typical * count / len(rows),
     )

@@ -74,6 +74,15 @@ def test_readings_that_scatter_less_than_counts_do_have_no_noise() -> None:
     assert found.offset_uncertainty_ppm == pytest.approx(100 * sqrt(1 / 6 / 8 + counting_bias_variance(0)), rel=1e-6)
 
 
+def test_what_noise_leaves_of_the_rounding_is_an_uncertainty_of_the_offset() -> None:
+    # Noise of a fifth of a count.
+    either = sqrt((20**2 + 100**2 / 6) * 15 / 16)
+    found = fitted([reading(ppm, second, hertz=1e4) for second, ppm in enumerate([either, -either] * 8)], FLAT)
+    assert found.noise_ppm == pytest.approx(20)
+    rounding = 100**2 * counting_bias_variance(0.2)
+    assert found.offset_uncertainty_ppm**2 == pytest.approx((20**2 + 100**2 / 6) / 16 + rounding, rel=1e-4)
+
+
 def test_short_windows_count_less_by_the_variance_of_their_counting() -> None:
     fine = [reading(ppm, second, hertz=1e6) for second, ppm in enumerate([99.5, 100.5] * 3)]
     coarse = [reading(ppm, 10 + second, hertz=1e5) for second, ppm in enumerate([109.5, 110.5] * 3)]
@@ -147,39 +156,51 @@ def test_a_drift_and_its_uncertainty_are_those_of_a_regression_line() -> None:
 
 
 @pytest.mark.parametrize("prior", [Prior(1e6, 1e6), Prior(0.5, 0.2)])
-@pytest.mark.parametrize("hertz", [FINE_HZ, 2e5])
-def test_no_other_line_fits_better_and_its_uncertainty_is_that_of_least_squares(prior: Prior, hertz: float) -> None:
+@pytest.mark.parametrize(("cold_hz", "warm_hz"), [(FINE_HZ, FINE_HZ), (2e5, 2e5), (2e5, 1e5)])
+def test_no_other_line_fits_better_and_its_uncertainty_is_that_of_least_squares(
+    prior: Prior, cold_hz: float, warm_hz: float
+) -> None:
     random = Random(4)
     readings = [
-        reading(100 + 2 * day - 3 * kelvin + random.choice((-4.0, 4.0)), day * DAY, 25 + kelvin, hertz)
+        reading(100 + 2 * day - 3 * kelvin + random.choice((-4.0, 4.0)), day * DAY, 25 + kelvin,
+                warm_hz if kelvin > 0 else cold_hz)
         for day, kelvin in ((day, random.uniform(-5, 5)) for day in range(30))
-    ]
+    ]  # fmt: skip
     found = fitted(readings, prior)
     rows = [at(found, each) for each in readings]
-    weight = 1 / (found.noise_ppm**2 + readings[0].step_ppm ** 2 / 6)
+    counting = [each.step_ppm**2 / 6 for each in readings]
+    weights = [1 / (found.noise_ppm**2 + each) for each in counting]
     precision = (0.0, prior.drift_ppm_per_day**-2, prior.ppm_per_kelvin**-2)
     left = residuals(found, readings)
     for place, (figure, known) in enumerate(zip(line_of(found), precision, strict=True)):
         # What the readings still pull at the line is what its prior holds.
-        pull = weight * sum(row[place] * each for row, each in zip(rows, left, strict=True))
-        assert pull == pytest.approx(known * figure, rel=1e-5, abs=1e-5 * weight)
+        pull = sum(weight * row[place] * each for weight, row, each in zip(weights, rows, left, strict=True))
+        assert pull == pytest.approx(known * figure, rel=1e-4, abs=1e-4 * sum(weights))
+    normal = [
+        [sum(weight * row[i] * row[j] for weight, row in zip(weights, rows, strict=True)) for j in range(3)]
+        for i in range(3)
+    ]
     oo, od, ok, dd, dk, kk = found.covariance
+    # What rounding adds, which is no matter of the fit.
+    step = fmean(each.step_ppm for each in readings)
+    oo -= step**2 * counting_bias_variance(found.noise_ppm / step)
     covariance = [[oo, od, ok], [od, dd, dk], [ok, dk, kk]]
     for i in range(3):
         for j in range(3):
-            precisions = [
-                weight * sum(row[i] * row[k] for row in rows) + (precision[i] if i == k else 0.0) for k in range(3)
-            ]
-            product = sum(a * covariance[k][j] for k, a in enumerate(precisions))
+            product = sum((normal[i][k] + (precision[i] if i == k else 0)) * covariance[k][j] for k in range(3))
             assert product == pytest.approx(float(i == j), abs=1e-3)
     # What the prior determines takes no degree of freedom.
-    determined = sum(
-        covariance[i][j] * weight * sum(row[i] * row[j] for row in rows) for i in range(3) for j in range(3)
-    )
+    determined = sum(covariance[i][j] * normal[j][i] for i in range(3) for j in range(3))
     assert found.degrees_of_freedom == pytest.approx(30 - determined, rel=1e-3)
-    assert found.noise_ppm**2 + readings[0].step_ppm ** 2 / 6 == pytest.approx(
-        sum(each**2 for each in left) / found.degrees_of_freedom, rel=1e-4
-    )
+    squares = sum(each**2 for each in left)
+    assert found.noise_ppm**2 + fmean(counting) == pytest.approx(squares / found.degrees_of_freedom, rel=1e-4)
+
+
+def test_three_readings_that_determine_a_line_leave_one_degree_of_freedom_at_least() -> None:
+    readings = [reading(100, 0, 20), reading(120, DAY, 25), reading(90, 2 * DAY, 22)]
+    found = fitted(readings, Prior(1e6, 1e6))
+    assert found.degrees_of_freedom == 1
+    assert residuals(found, readings) == pytest.approx([0, 0, 0], abs=1e-3)
 
 
 def test_the_temperatures_of_readings_are_told_and_one_without_counts_as_their_mean() -> None:
@@ -260,16 +281,14 @@ def test_sessions_that_scatter_more_than_their_windows_explain_are_what_the_unce
     assert found.session_noise_ppm == pytest.approx(sqrt(variance(means) - within / 10), rel=1e-4)
 
 
-def test_sessions_of_coarse_counts_have_no_noise_of_windows_either() -> None:
+@pytest.mark.parametrize(("either", "noise"), [(60.0, sqrt(60**2 * 60 / 54 - 100**2 / 6)), (30.0, 0.0)])
+def test_of_the_scatter_within_sessions_what_counting_explains_is_no_noise(either: float, noise: float) -> None:
     readings = [
-        Reading("A", "crystal", 1e4, 1e4 * (1 + ppm * 1e-6), 1_000_000, place * 2 * HOUR + number, 25.0)
+        reading(mean + (either if number % 2 else -either), place * 2 * HOUR + number, hertz=1e4)
         for place, mean in enumerate([-500.0, 500.0] * 3)
         for number in range(10)
-        for ppm in [mean + (60.0 if number % 2 else -60.0)]
     ]
-    found = fitted(readings, FLAT)
-    within = 60**2 * 60 / 54
-    assert found.noise_ppm == pytest.approx(sqrt(within - 100**2 / 6), rel=1e-3)
+    assert fitted(readings, FLAT).noise_ppm == pytest.approx(noise, rel=1e-3)
 
 
 def test_sessions_that_scatter_as_their_windows_do_are_one() -> None:
@@ -293,3 +312,11 @@ def test_sessions_of_one_window_each_can_not_be_told_from_noise() -> None:
     found = fitted(sessions([95.0, 105.0, 90.0, 110.0], within=0, each=1), FLAT)
     assert found.session_noise_ppm == 0
     assert found.degrees_of_freedom == pytest.approx(3)
+
+
+def test_one_window_more_than_sessions_is_enough_to_tell_them_apart() -> None:
+    # F(1, 1) exceeds 1,300,000 in 0.06 % of cases.
+    apart = fitted([reading(0, 0), reading(1, 1), reading(1_000, 2 * HOUR)], FLAT)
+    assert apart.session_noise_ppm > 500
+    assert apart.noise_ppm == pytest.approx(sqrt(0.5), rel=1e-3)
+    assert fitted([reading(0, 0), reading(1, 1), reading(100, 2 * HOUR)], FLAT).session_noise_ppm == 0

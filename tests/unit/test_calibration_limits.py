@@ -91,54 +91,46 @@ def test_with_another_probability_of_a_false_alarm_the_limit_is_another() -> Non
 
 
 def pairs(*means: float, freedom: float = 1e9) -> list[tuple[Calibration, Sequence[Reading]]]:
-    """Return sessions of such means, of boards whose history predicts 0 with a standard deviation of 1 ppm."""
+    """Return sessions of such means, of boards whose history predicts 0 with a standard deviation of 2 ppm."""
     return [
-        (calibration(1.0, serial=f"B{number}", degrees_of_freedom=freedom), [reading(mean)])
+        (calibration(4.0, serial=f"B{number}", degrees_of_freedom=freedom), [reading(mean)])
         for number, mean in enumerate(means)
     ]
 
 
 def test_of_five_boards_what_the_middle_one_deviates_by_is_common_to_all() -> None:
-    (found,) = against_history(pairs(10.0, 10.0, 10.0, 10.0, 30.0))
-    assert (found.serial, found.reference, found.compared_with, found.figure) == (
-        "B4",
-        "crystal",
-        "history",
-        "offset_ppm",
-    )
+    (found,) = against_history(pairs(20.0, 20.0, 20.0, 20.0, 60.0))
+    assert (found.serial, found.reference) == ("B4", "crystal")
+    assert (found.compared_with, found.figure) == ("history", "offset_ppm")
     # The uncertainty of a median of five adds to its own.
-    scatter = sqrt(1 + 1.2533**2 / 5)
-    assert (found.value, found.expected) == (pytest.approx(30), pytest.approx(10))
+    scatter = 2 * sqrt(1 + 1.2533**2 / 5)
+    assert (found.value, found.expected) == (pytest.approx(60), pytest.approx(20))
     assert found.scatter == pytest.approx(scatter, rel=1e-6)
-    assert found.sigmas == pytest.approx(20 / scatter, rel=1e-6)
+    assert found.sigmas == pytest.approx(40 / scatter, rel=1e-6)
     assert found.limit == pytest.approx(4.8916, abs=1e-3)
 
 
 def test_of_four_boards_each_is_compared_with_its_own_history_alone() -> None:
-    found = against_history(pairs(10.0, 10.0, 10.0, -30.0))
-    assert [(each.serial, round(each.sigmas, 3), each.expected) for each in found] == [
-        ("B0", 10, pytest.approx(0, abs=1e-6)),
-        ("B1", 10, pytest.approx(0, abs=1e-6)),
-        ("B2", 10, pytest.approx(0, abs=1e-6)),
-        ("B3", 30, pytest.approx(0, abs=1e-6)),
-    ]
+    found = against_history(pairs(20.0, 20.0, 20.0, -60.0))
+    assert [(each.serial, round(each.sigmas, 3)) for each in found] == [("B0", 10), ("B1", 10), ("B2", 10), ("B3", 30)]
+    assert [each.expected for each in found] == pytest.approx([0] * 4, abs=1e-6)
 
 
 def test_the_common_deviations_uncertainty_is_that_of_a_usual_board() -> None:
-    sure = pairs(0.0, 0.0, 0.0, 0.0, 30.0)
+    sure = pairs(0.0, 0.0, 0.0, 0.0, 60.0)
     unsure = [(evolve(sure[0][0], covariance=(100.0, 0.0, 0.0, 0.0, 0.0, 0.0)), sure[0][1]), *sure[1:]]
     assert against_history(unsure) == against_history(sure)
 
 
 def test_a_short_history_makes_a_wide_limit() -> None:
-    assert against_history(pairs(20.0, freedom=5.0)) == []
-    (found,) = against_history(pairs(30.0, freedom=5.0))
+    assert against_history(pairs(40.0, freedom=5.0)) == []
+    (found,) = against_history(pairs(60.0, freedom=5.0))
     assert found.limit == pytest.approx(t_quantile(1 - HISTORY_ALARM / 2, 5.0))
-    assert against_history(pairs(20.0, freedom=5.0), alarm=0.01) != []
+    assert against_history(pairs(40.0, freedom=5.0), alarm=0.01) != []
 
 
 def test_a_board_that_has_not_measured_takes_no_part() -> None:
-    four = pairs(10.0, 10.0, 10.0, 10.0)
+    four = pairs(20.0, 20.0, 20.0, 20.0)
     assert len(against_history([*four, (calibration(1.0, serial="silent"), [])])) == 4
 
 
@@ -181,7 +173,10 @@ def test_boards_that_are_all_equal_are_compared_by_their_own_uncertainty() -> No
     equal = shelf([0.0] * 4, variance=1.0)
     (found,) = against_others([*equal, calibration(4.0, serial="odd", offset_ppm=20.0)])
     assert (found.scatter, found.sigmas, found.expected) == (2, 10, 0)
-    # Without any uncertainty nothing can be told.
+    # Of a board without any uncertainty nothing can be told; of those after it, it can.
+    sure = evolve(equal[0], covariance=(0.0,) * 6)
+    odd = calibration(4.0, serial="odd", offset_ppm=20.0)
+    assert [each.serial for each in against_others([sure, *equal[1:], odd])] == ["odd"]
     assert against_others([*shelf([0.0] * 4), calibration(serial="odd", offset_ppm=20.0)]) == []
 
 
@@ -204,6 +199,13 @@ def test_of_two_boards_nobody_can_say_which_is_odd() -> None:
     assert against_others(shelf([0.0, 1_000.0], variance=1.0)) == []
     three = shelf([0.0, 0.0, 1_000.0], variance=1.0)
     assert [each.serial for each in against_others(three)] == ["B002"]
+
+
+def test_the_scatter_of_three_boards_is_that_of_one_degree_of_freedom() -> None:
+    assert against_others(shelf([0.0, 1.0, 10_000.0])) == []
+    (found,) = against_others(shelf([0.0, 1.0, 20_000.0]))
+    assert found.limit == pytest.approx(t_quantile(1 - OTHERS_ALARM / 2, 1.0))
+    assert found.limit < found.sigmas < 14_000
 
 
 def test_noise_is_compared_by_its_logarithm_and_told_in_ppm() -> None:

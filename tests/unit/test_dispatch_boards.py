@@ -34,7 +34,7 @@ def answered(answers: list[TaskOutcome]) -> list[tuple[Any, str | None, Any]]:
 
 @pytest.mark.parametrize("wrong", [{"depth": 0}, {"look_ahead": 0}, {"fan_out": 0}])
 def test_of_everything_there_is_at_least_one(wrong: dict[str, int]) -> None:
-    with pytest.raises(InvalidArgument, match="depth, look_ahead and fan_out are at least 1"):
+    with pytest.raises(InvalidArgument, match=r"^depth, look_ahead and fan_out are at least 1$"):
         Dispatch(["A"], **wrong)
     Dispatch(["A"], depth=1, look_ahead=1, fan_out=1)
 
@@ -189,6 +189,28 @@ def test_an_item_that_only_a_lost_board_could_still_try_is_answered_with_its_las
     assert sent(dispatch) == [(2, "A")]
 
 
+def test_an_item_that_waited_for_another_board_is_answered_with_why_it_had_to_move() -> None:
+    dispatch = Dispatch(["A", "B"], depth=1)
+    dispatch.rest("B")
+    dispatch.feed(items(1))
+    dispatch.sendable()
+    assert dispatch.lose_board("A", GONE)[0] == []
+    answers, _ = dispatch.lose_board("B", FAILED)
+    assert answered(answers) == [(1, None, GONE)]
+
+
+def test_what_waits_for_other_boards_still_waits_when_one_is_lost() -> None:
+    dispatch = Dispatch(["A", "B"], depth=1)
+    dispatch.feed([*items(1, 2, 3, serials=("A",)), *items(4, 5, serials=("B",))], last=True)
+    _, on_b = dispatch.sendable()
+    dispatch.lose_board("A", GONE)
+    dispatch.succeeded(on_b, 0)
+    assert not dispatch.idle
+    (last,) = dispatch.sendable()
+    dispatch.succeeded(last, 0)
+    assert dispatch.done
+
+
 def test_losing_a_board_twice_or_one_that_never_was_is_harmless() -> None:
     dispatch = Dispatch(["A", "B"])
     assert dispatch.lose_board("Z", GONE) == ([], [])
@@ -220,7 +242,8 @@ def test_what_is_for_no_board_says_so() -> None:
 
 def test_an_item_that_cannot_be_sent_is_answered_even_if_it_is_for_any_board() -> None:
     wrong = InvalidBitstream("short")
-    assert answered(Dispatch(["A"]).feed([Item(1, None, None, error=wrong)])) == [(1, None, wrong)]
+    two = [Item(number, None, None, error=wrong) for number in (1, 2)]
+    assert answered(Dispatch(["A"]).feed(two)) == [(1, None, wrong), (2, None, wrong)]
 
 
 def test_a_board_that_comes_again_begins_anew() -> None:
