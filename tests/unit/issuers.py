@@ -23,8 +23,11 @@ DEFAULT: Any = object()
 
 
 @cache
-def _key(_: int) -> RSAPrivateKey:
-    """Make an issuer's first, second ... key; those of all issuers are the same, as it takes a while to make one."""
+def key(_: int) -> RSAPrivateKey:
+    """Make an issuer's first, second ... key, or 0: that of somebody else.
+
+    Those of all issuers are the same, as it takes a while to make one.
+    """
     return generate_private_key(65537, 2048)
 
 
@@ -53,7 +56,7 @@ class MemoryIssuer:
     def rotate(self) -> str:
         """Sign with a new key from now on, and publish no other; returns its id."""
         self._made += 1
-        self.keys = {f"key-{self._made}": _key(self._made)}
+        self.keys = {f"key-{self._made}": key(self._made)}
         return f"key-{self._made}"
 
     def claims(self, **changed: Any) -> dict[str, Any]:

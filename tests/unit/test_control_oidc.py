@@ -7,9 +7,8 @@ from typing import Any
 
 import jwt
 import pytest
-from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from issuers import CLIENT, ISSUER, MemoryIssuer, forged
+from issuers import CLIENT, ISSUER, MemoryIssuer, forged, key
 from pytest_twisted import ensureDeferred
 from twisted.internet.task import Clock
 
@@ -57,7 +56,7 @@ async def test_over_http_it_is_the_same_account() -> None:
 
 
 def wrong_tokens() -> dict[str, Any]:
-    now, other_key = int(time.time()), generate_private_key(65537, 2048)
+    now, other_key = int(time.time()), key(0)
 
     def as_secret(issuer: MemoryIssuer) -> str:
         ((id, key),) = issuer.keys.items()
