@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 from functools import cache
+from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -18,6 +19,7 @@ from twisted.internet.task import Clock
 __all__ = ["CoreBoard", "made_by_core"]
 
 _FIRMWARE = Path(__file__).parents[2] / "firmware"
+_BUILT = _FIRMWARE.parent / "build" / "tests"
 _COMPILER = os.environ.get("CC", "cc")
 #: The most that the bench keeps of what a board sends (``BENCH_SENT``).
 _SENT = 1 << 18
@@ -27,24 +29,39 @@ _DECODER = 256
 
 @cache
 def _library() -> Any:
-    """Compile the core; skip the test where that is not possible."""
-    if shutil.which(_COMPILER) is None:
+    """Load the core, compiled; skip the test where that is not possible."""
+    compiler = shutil.which(_COMPILER)
+    if compiler is None:
         pytest.skip("needs a C compiler")
-    sources = [*_FIRMWARE.glob("core/*.c"), *_FIRMWARE.glob("apps/*.c"), _FIRMWARE / "tests" / "bench_port.c"]
-    with TemporaryDirectory() as directory:
-        made = Path(directory) / "core.so"
-        command = [
-            *(_COMPILER, "-std=c11", "-D_GNU_SOURCE", "-O1", "-shared", "-fPIC", "-o", made),
-            *(f"-I{_FIRMWARE / each}" for each in ("core", "apps", "tests")),
-            *(*sources, _FIRMWARE / "tests" / "for_python.c"),
-        ]
-        subprocess.run(command, check=True)
-        library = ctypes.CDLL(str(made))
+    library = ctypes.CDLL(str(_made(Path(compiler))))
     library.board_new.restype = ctypes.c_void_p
     library.difference_complete.restype = ctypes.c_bool
     for name in ("bench_give", "board_held", "board_sent"):
         getattr(library, name).restype = ctypes.c_size_t
     return library
+
+
+def _made(compiler: Path) -> Path:
+    """Return the compiled core, made anew where a source, the command or the compiler is another than the last time."""
+    sources = [*_FIRMWARE.glob("core/*.c"), *_FIRMWARE.glob("apps/*.c"), _FIRMWARE / "tests" / "bench_port.c"]
+    command = [
+        *(str(compiler), "-std=c11", "-D_GNU_SOURCE", "-O1", "-shared", "-fPIC"),
+        *(f"-I{_FIRMWARE / each}" for each in ("core", "apps", "tests")),
+        *map(str, (*sources, _FIRMWARE / "tests" / "for_python.c")),
+    ]
+    key = sha256(f"{command} {compiler.stat().st_mtime_ns}".encode())
+    for path in sorted(each for folder in ("core", "apps", "tests") for each in (_FIRMWARE / folder).glob("*.[ch]")):
+        key.update(f"{path.name} {path.stat().st_size} ".encode() + path.read_bytes())
+    made = _BUILT / f"core-{key.hexdigest()[:16]}.so"
+    if not made.exists():
+        _BUILT.mkdir(parents=True, exist_ok=True)
+        for old in _BUILT.glob("core-*.so"):
+            old.unlink(missing_ok=True)
+        # Another process may make the same.
+        with TemporaryDirectory(dir=_BUILT) as directory:
+            subprocess.run([*command, "-o", f"{directory}/core.so"], check=True)
+            Path(directory, "core.so").replace(made)
+    return made
 
 
 def made_by_core(runs: bytes, base: bytes) -> bytes | None:
