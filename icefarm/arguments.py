@@ -305,8 +305,10 @@ def to_wire(record: Any) -> dict[str, Any]:
     return result
 
 
-def _read(function: Callable[..., Any], skip: int) -> tuple[inspect.Signature, Mapping[str, Any]]:
-    """Return a function's signature and the types of its parameters, both without the first ``skip`` of these.
+def _read(function: Callable[..., Any], skip: int) -> tuple[inspect.Signature, Mapping[str, Any], frozenset[str]]:
+    """Return a function's signature, the types of its parameters, and which of these have no default.
+
+    All are without the first ``skip`` parameters.
 
     Raises TypeError if one has no annotation.
     """
@@ -317,7 +319,8 @@ def _read(function: Callable[..., Any], skip: int) -> tuple[inspect.Signature, M
         if parameter.name not in hints:
             raise TypeError(f"{function.__qualname__}: parameter {parameter.name!r} has no annotation")
     signature = signature.replace(parameters=parameters, return_annotation=inspect.Signature.empty)
-    return signature, {parameter.name: hints[parameter.name] for parameter in parameters}
+    required = frozenset(each.name for each in parameters if each.default is inspect.Parameter.empty)
+    return signature, {parameter.name: hints[parameter.name] for parameter in parameters}, required
 
 
 #: For methods, of which every farm in a test asks again.
@@ -332,12 +335,7 @@ class CheckedFunction:
     signature: inspect.Signature
     types: Mapping[str, Any]
     #: The parameters that have no default.
-    _required: frozenset[str] = attrs.field(init=False)
-
-    @_required.default
-    def _without_default(self) -> frozenset[str]:
-        parameters = self.signature.parameters.values()
-        return frozenset(each.name for each in parameters if each.default is inspect.Parameter.empty)
+    _required: frozenset[str]
 
     @classmethod
     def of(cls, function: Callable[..., Any], *, skip: int = 0) -> CheckedFunction:

@@ -58,7 +58,7 @@ async def outcomes(operations: Iterable[Callable[[], Coroutine[Any, Any, T]]], a
     Cancelling it cancels all that run.  Any other error is raised once all have ended.
     """
     limit = DeferredSemaphore(at_once)
-    running = [limit.run(started, each) for each in operations]
+    running = [_begun(limit, each) for each in operations]
     results: list[T | IcefarmError] = []
     for succeeded, result in await DeferredList(running, consumeErrors=True):
         if not succeeded and isinstance(result, Failure):
@@ -69,6 +69,22 @@ async def outcomes(operations: Iterable[Callable[[], Coroutine[Any, Any, T]]], a
         else:
             results.append(result)
     return results
+
+
+def _begun(limit: DeferredSemaphore, operation: Callable[[], Coroutine[Any, Any, T]]) -> Deferred[T]:
+    """Start it as soon as there is a token for it; one that needs nothing which takes time does not need a token."""
+    if not limit.tokens:
+        return limit.run(started, operation)
+    running = started(operation)
+    if not running.called:
+        limit.acquire()
+        running.addBoth(_given_back, limit)
+    return running
+
+
+def _given_back(result: T, limit: DeferredSemaphore) -> T:
+    limit.release()
+    return result
 
 
 async def failures(
