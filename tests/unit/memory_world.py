@@ -33,7 +33,7 @@ from icefarm.kinds import Kinds
 from icefarm.kinds.circuit import Admission
 from icefarm.kinds.pulsecount import PulseCount
 from icefarm.testing.memory.boards import MemoryBoard, MemoryHardware, memory_images
-from icefarm.testing.memory.clock import MortalClock
+from icefarm.testing.memory.clock import MortalClock, OrderedClock
 from icefarm.testing.memory.control_harness import MemoryControl
 from icefarm.testing.memory.process import MemoryProcess
 from icefarm.testing.memory.wamp import MemoryLink, MemoryRouter
@@ -339,7 +339,7 @@ class MemoryWorld:
         for router in self.farm.routers.values():
             router.latency = latency
 
-    clock: Clock = field(init=False)
+    clock: OrderedClock = field(init=False)
     router: MemoryRouter = field(init=False)
 
     def _board(self, serial: str) -> MemoryBoard:
@@ -361,14 +361,11 @@ class MemoryWorld:
     def pass_time(self, seconds: float) -> None:
         """Let happen what happens within some seconds, each thing at its moment."""
         end = self.clock.seconds() + seconds
-        while (due := self._next()) is not None and due <= end:
+        while (due := self.clock.next_call()) is not None and due <= end:
             self.clock.advance(max(0.0, due - self.clock.seconds()))
             for router in self.farm.routers.values():
                 self.seen.update((bus.authid, due) for bus in router.sessions.values() if bus.role is Role.CLIENT)
         self.clock.advance(max(0.0, end - self.clock.seconds()))
-
-    def _next(self) -> float | None:
-        return min((call.getTime() for call in self.clock.getDelayedCalls()), default=None)
 
     def restart_control(self) -> None:
         """Start a control, where none runs."""

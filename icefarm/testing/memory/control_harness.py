@@ -37,7 +37,7 @@ from icefarm.control.wiring.service import Control, ControlSettings
 from icefarm.errors import Busy, IcefarmError, TimedOut, UnknownDevice, error_to_wire
 from icefarm.oidc.web_client import WebClient
 from icefarm.testing.memory.archive import MemoryArchive
-from icefarm.testing.memory.clock import MortalClock
+from icefarm.testing.memory.clock import MortalClock, OrderedClock
 from icefarm.testing.memory.history import MemoryHistory
 from icefarm.testing.memory.process import MemoryProcess
 from icefarm.testing.memory.store import MemoryStore
@@ -349,7 +349,7 @@ class MemoryControl:
     """Routers, a store and control, all in memory; time is the clock's."""
 
     settings: ControlSettings = Factory(ControlSettings)
-    clock: TestClock = Factory(TestClock)
+    clock: TestClock = Factory(OrderedClock)
     history: MemoryHistory = Factory(MemoryHistory)
     #: Reaches the lab's issuer.
     web: WebClient | None = None

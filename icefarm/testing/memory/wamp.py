@@ -187,8 +187,14 @@ class MemoryRouter:
         self._arrivals[way] = max(self.clock.seconds() + seconds, self._arrivals.get(way, 0.0))
 
     def _callee(self, uri: str) -> _Entry | None:
-        found = [entry for entry in self.procedures if entry.matches(uri)]
-        return max(found, key=lambda entry: (not entry.prefix, len(entry.uri)), default=None)
+        found: _Entry | None = None
+        for entry in self.procedures:
+            if not entry.prefix:
+                if entry.uri == uri:
+                    return entry
+            elif uri.startswith(entry.uri) and (found is None or len(entry.uri) > len(found.uri)):
+                found = entry
+        return found
 
     def _details(self, bus: MemoryBus) -> dict[str, Any]:
         return {
