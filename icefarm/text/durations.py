@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 __all__ = ["in_words"]
 
 _UNITS = ((365 * 86400, "year", "years"), (86400, "day", "days"), (3600, "h", "h"), (60, "min", "min"), (1, "s", "s"))
@@ -14,10 +16,10 @@ def in_words(seconds: float) -> str:
     if seconds < 60:
         return f"{seconds:.3g} s"
     whole = round(seconds)
-    for place, (size, one, many) in enumerate(_UNITS):
+    for (size, one, many), (smaller, _, _) in pairwise(_UNITS):
         if whole >= size:
             count, rest = divmod(whole, size)
             words = f"{count:,} {one if count == 1 else many}"
-            smaller = rest // _UNITS[place + 1][0] if place + 1 < len(_UNITS) else 0
-            return words if smaller == 0 else f"{words} {in_words(smaller * _UNITS[place + 1][0])}"
+            rest -= rest % smaller
+            return f"{words} {in_words(rest)}" if rest else words
     raise AssertionError(seconds)

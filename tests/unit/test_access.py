@@ -51,6 +51,26 @@ def test_an_account_has_its_own_rules_and_those_of_its_groups_else_those_for_eve
     assert [lab for lab, board in boards.items() if terms.allows(board, None)] == ["3", "4"]
 
 
+def test_what_rules_leave_and_refuse_is_said_with_the_length_if_it_matters() -> None:
+    terms = AccessRules([rule(account="ada", where="lab=3", seconds=HOUR)]).of("ada")
+    assert terms.leaves(2) == "what account 'ada' may have leaves 2"
+    assert terms.lasting(2 * HOUR).leaves(0) == "what account 'ada' may have for 2 h leaves 0"
+    may = "it may have: boards with lab=3, for at most 1 h"
+    assert str(terms.refusal(["A", "B"], "pulsecount")) == f"account 'ada' may not have A, B as 'pulsecount'; {may}"
+    assert str(terms.lasting(2 * HOUR).refusal(["A"], "x")) == f"account 'ada' may not have A as 'x' for 2 h; {may}"
+
+
+def test_too_long_a_reservation_is_refused_with_its_kind() -> None:
+    terms = AccessRules([rule(account="ada", seconds=HOUR)]).of("ada")
+    with pytest.raises(LimitReached) as caught:
+        terms.duration("pulsecount", 2 * HOUR, HOUR)
+    assert str(caught.value) == (
+        "account 'ada' may have boards as 'pulsecount' for at most 1 h, not for 2 h; "
+        "it may have: all boards, for at most 1 h"
+    )
+    assert caught.value.fields == {"account": "ada", "limit": "access", "most": HOUR}
+
+
 def test_one_rule_must_allow_all_of_a_request() -> None:
     rules = [
         rule(1, account="ada", where="lab=3", seconds=2 * HOUR, kinds=["pulsecount"]),

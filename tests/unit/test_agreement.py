@@ -24,6 +24,41 @@ def test_boards_that_are_missing_twice_in_a_row_are_asked_for() -> None:
     assert not agreement.beats("w", 4, 3)
 
 
+def test_of_a_worker_whose_hello_could_not_be_stored_no_board_may_be_missing() -> None:
+    agreement = CountAgreement()
+    agreement.greeted("w", 5, None)
+    assert agreement.beats("w", 5, 4)
+    assert not agreement.beats("w", 5, 4)
+
+
+def test_a_hello_begins_anew_for_its_worker_alone() -> None:
+    agreement = CountAgreement()
+    for worker in ("v", "w"):
+        agreement.greeted(worker, 4, 4)
+        assert agreement.beats(worker, 4, 3)
+    agreement.greeted("w", 4, 4)
+    assert agreement.beats("w", 4, 3)
+    assert not agreement.beats("v", 4, 3)
+
+
+def test_boards_that_were_missing_after_the_hello_may_be_missing_and_no_more() -> None:
+    agreement = CountAgreement()
+    agreement.greeted("w", 4, 3)
+    for _ in range(3):
+        assert agreement.beats("w", 4, 3)
+    assert agreement.beats("w", 4, 2)
+    assert not agreement.beats("w", 4, 2)
+
+
+def test_what_is_not_known_settles_a_doubt() -> None:
+    for present, stored in ((None, 3), (4, None)):
+        agreement = CountAgreement()
+        agreement.greeted("w", 4, 4)
+        assert agreement.beats("w", 4, 3)
+        assert agreement.beats("w", present, stored)
+        assert agreement.beats("w", 4, 3)
+
+
 def test_a_report_that_arrives_between_two_heartbeats_settles_it() -> None:
     agreement = CountAgreement()
     agreement.greeted("w", 4, 4)

@@ -213,3 +213,19 @@ def test_a_quantile_is_of_a_probability_between_0_and_1(probability: float) -> N
     for quantile in (lambda: t_quantile(probability, 1.0), lambda: f_quantile(probability, 1.0, 1.0)):
         with pytest.raises(InvalidArgument, match=f"^a probability is between 0 and 1, not {probability}$"):
             quantile()
+
+
+# ---- records
+
+
+def test_a_covariance_is_six_finite_numbers() -> None:
+    with pytest.raises(InvalidArgument, match=r"^covariance is 6 finite numbers, not \(1.0, 2.0\)$"):
+        evolve(PERFECT, covariance=(1, 2))
+    with pytest.raises(InvalidArgument, match=r"^covariance is 6 finite numbers, not \(inf, "):
+        evolve(PERFECT, covariance=(float("inf"), 0, 0, 0, 0, 0))
+
+
+def test_the_interval_of_a_value_is_in_its_own_unit() -> None:
+    value = corrected(1e6, evolve(PERFECT, noise_ppm=1_000.0), time=0.0, temperature_c=25.0, resolution=0.0)
+    # Student's t with 7 degrees of freedom at 97.5 %.
+    assert value.interval() == pytest.approx((1e6 - 2.364624 * 1_000, 1e6 + 2.364624 * 1_000))

@@ -13,6 +13,7 @@ from icefarm.calibration.correction import THERMOMETER_K, Deviation
 from icefarm.calibration.distributions import t_quantile
 from icefarm.calibration.estimation import DAY, MAD_TO_SIGMA
 from icefarm.calibration.records import Calibration, Reading
+from icefarm.calibration.steps import begin_of_line
 from icefarm.calibration.suspects import (
     HISTORY_ALARM,
     OTHERS_ALARM,
@@ -251,3 +252,45 @@ def test_a_suspicion_says_what_was_found_expected_and_allowed() -> None:
     )
     other = evolve(found, compared_with="others", figure="noise_ppm", value=1234567.0)
     assert str(other).startswith("noise 1.235e+06 ppm at crystal, where the median of all boards is 10 ppm: ")
+
+
+# ---- steps
+
+
+def sessions_at(*days_and_ppm: tuple[float, float]) -> list[Reading]:
+    return [reading(ppm, day * DAY + second) for day, ppm in days_and_ppm for second in range(3)]
+
+
+#: A history from day 0 on that predicts 0 with a standard deviation of 1 ppm.
+HISTORY = calibration(1.0)
+
+
+@pytest.mark.parametrize(
+    ("last", "begin"),
+    [
+        # Two sessions beyond the limit, to the same side.
+        (((1, 10.0), (2, 10.0)), DAY),
+        (((1, -10.0), (2, -10.0)), DAY),
+        (((1, 10.0), (2, -10.0)), 0.0),
+        (((1, 10.0), (2, 1.0)), 0.0),
+        (((1, 1.0), (2, 10.0)), 0.0),
+        (((1, 1.0), (2, 1.0)), 0.0),
+        # One session alone.
+        (((1, 10.0),), 0.0),
+        # Only the last two matter.
+        (((1, 10.0), (2, 10.0), (3, 1.0)), 0.0),
+        (((1, 1.0), (2, 10.0), (3, 10.0)), 2 * DAY),
+    ],
+)
+def test_two_sessions_in_a_row_beyond_the_limit_to_one_side_are_a_step(
+    last: Sequence[tuple[float, float]], begin: float
+) -> None:
+    readings = sessions_at(*last)
+    assert begin_of_line(HISTORY, readings) == begin
+    assert begin_of_line(HISTORY, reversed(readings)) == begin
+
+
+def test_a_line_does_not_reach_back_beyond_an_earlier_step() -> None:
+    again = evolve(HISTORY, first_time=2 * DAY)
+    assert begin_of_line(again, sessions_at((1, 10.0), (2, 10.0))) == 2 * DAY
+    assert begin_of_line(None, sessions_at((1, 10.0), (2, 10.0))) is None

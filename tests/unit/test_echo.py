@@ -57,6 +57,37 @@ def test_a_long_text_is_cut_and_what_is_said_of_it_stays(before: str, asked: str
         assert cut.endswith(after)
 
 
+SAID = f"{HUGE[:99]}…"
+
+
+@pytest.mark.parametrize(
+    ("asked", "form", "said"),
+    [
+        (HUGE, HUGE, SAID),
+        (HUGE, HUGE[:150], SAID),
+        ([[[[[[[[HUGE]]]]]]]], HUGE, SAID),
+        ({"a": {"b": {HUGE: 1}}}, HUGE, SAID),
+        (("x", True, None, HUGE), HUGE, SAID),
+        (10**300, str(10**300), "1" + 98 * "0" + "…"),
+        (b"\x00" * 99, repr(b"\x00" * 99), "b'" + r"\x00" * 24 + r"\…"),
+        ("a\n" * 200, repr("a\n" * 200)[1:-1], r"a\n" * 33 + "…"),
+        ("é" * 200, ascii("é" * 200)[1:-1], (r"\xe9" * 25)[:99] + "…"),
+        # Not looked for: beyond the depth, or too long to be written out.
+        ([[[[[[[[[HUGE]]]]]]]]], HUGE, HUGE),
+        ([10**4_000, HUGE], HUGE, SAID),
+        # Nothing of it is long.
+        ("x" * 100, "x" * 100, "x" * 100),
+        (["abc", "x" * 200], "abc" + 100 * "!", "abc" + 100 * "!"),
+        (["x"] * 30_000 + [HUGE], HUGE[:200], HUGE[:200]),
+    ],
+)
+def test_what_is_cut_ends_after_a_hundred_characters(asked: Any, form: str, said: str) -> None:
+    error = without_echo(InvalidArgument(f"(no {form})", told=[{"name": form}, 5]), asked)
+    assert error.message == f"(no {said})"
+    assert error.fields == {"told": [{"name": said}, 5]}
+    assert type(error) is InvalidArgument
+
+
 def test_many_short_names_are_cut_as_one_long_text_is() -> None:
     serials = [f"board{number}" for number in range(500)]
     error = without_echo(InvalidArgument(f"not reserved by you: {', '.join(serials)}", serials=serials), {"s": serials})

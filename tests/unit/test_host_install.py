@@ -18,7 +18,7 @@ from recorded_host import Host
 
 from icefarm.doctor.udev_rules import RULES_FILE, udev_rules
 from icefarm.host import installer
-from icefarm.host.changes import HostFile, installing
+from icefarm.host.changes import ChangedByHand, HostFile, Keep, digest_of, installing
 from icefarm.host.installer import RECORD
 from icefarm.host.worker_files import CA_FILE, SETTINGS, SYSUSERS, TMPFILES, TOKEN, UNIT
 from icefarm.twistd.options import read_section
@@ -368,6 +368,15 @@ def test_what_somebody_wrote_over_in_between_is_kept_too() -> None:
     file = HostFile("etc/a", b"new")
     (action,) = installing([file], {"etc/a": b"other"}, {"etc/a": "digest of what was installed"}, force=True)
     assert getattr(action, "kept", False)
+
+
+def test_what_is_there_already_is_kept_and_what_somebody_changed_is_named() -> None:
+    files = [HostFile("etc/a", b"new"), HostFile("etc/b", b"new"), HostFile("etc/c", b"new")]
+    there = {"etc/a": b"new", "etc/b": b"changed", "etc/c": b"old"}
+    with pytest.raises(ChangedByHand, match=r"^not written by icefarm host install, or changed since: /etc/b; move"):
+        installing(files, there, {"etc/c": digest_of(b"old")})
+    kept, *_ = installing(files, there, {"etc/c": digest_of(b"old")}, force=True)
+    assert kept == Keep("etc/a")
 
 
 def _has(*programs: str) -> bool:

@@ -67,6 +67,43 @@ def test_what_one_worker_has_no_room_for_another_one_plugs_in() -> None:
     assert wanted(pools, [], workers, [some(2), some(3)]) == {"w1": WARM + 1, "w2": WARM + 2, "w3": WARM + 2}
 
 
+def test_a_pools_boards_are_the_virtual_ones_of_its_worker_that_are_plugged_in() -> None:
+    devices = [
+        board("V1"),
+        board("V2", held=True),
+        board("gone", status=DeviceStatus.OFFLINE),
+        board("held", held=True, status=DeviceStatus.OFFLINE),
+        board("real", model=None),
+        board("real and gone", model=None, status=DeviceStatus.OFFLINE),
+        board("elsewhere", worker="w2"),
+        board("gone elsewhere", worker="w2", status=DeviceStatus.OFFLINE),
+    ]
+    assert [device.serial for device in present(POOL, devices)] == ["V1", "V2"]
+    # A reserved one may come back.
+    assert unplugged(POOL, devices) == ["gone"]
+
+
+@pytest.mark.parametrize(
+    ("count", "leaving"), [(4, []), (3, ["V4"]), (2, ["V4", "V3"]), (0, ["V4", "V3", "V1"]), (9, [])]
+)
+def test_of_free_boards_the_last_ones_are_unplugged(count: int, leaving: list[str]) -> None:
+    devices = [board("V3"), board("V1"), board("V2", held=True), board("V4")]
+    assert surplus(POOL, devices, count) == leaving
+
+
+def test_as_many_boards_are_possible_as_are_asked_for_and_there_is_room_for() -> None:
+    devices = [board(f"V{number}") for number in range(10)]
+    assert [each.serial for each in possible([POOL], devices, WORKERS, [some(9)])] == [
+        "on demand 0 of w1",
+        "on demand 1 of w1",
+    ]
+    (one,) = possible([POOL], devices, WORKERS, [some(1), ReservationRequest("counter", serials=("V1",))])
+    assert (one.worker, one.status, one.model, one.labels) == ("w1", DeviceStatus.TESTING, "simulated", {})
+    assert one.reason == "it is plugged in on demand"
+    assert possible([POOL], devices, {"w1": evolve(WORKERS["w1"], status="offline")}, [some(1)]) == []
+    assert possible([POOL], devices, {}, [some(1)]) == []
+
+
 def test_a_worker_that_is_drained_gets_no_more() -> None:
     drained = {"w1": evolve(WORKERS["w1"], draining=True)}
     assert wanted([POOL], [], drained, [some(4)]) == {"w1": 2}

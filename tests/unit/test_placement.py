@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from itertools import pairwise
+from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 import pytest
-from attrs import evolve, frozen
+from attrs import evolve, frozen, make_class
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -178,6 +180,52 @@ def test_items_say_how_their_boards_were_chosen() -> None:
         {"placement": "distinct", "k": 2, "seed": 5, "index": index} for index in (0, 1)
     ]
     assert all(set(item.serials or ()) == {"A", "B"} for item in items)
+
+
+@pytest.mark.parametrize(
+    ("placement", "fan_out", "record"),
+    [
+        (AnyBoard(), 1, {"placement": "any"}),
+        (EachBoard(), 4, {"placement": "each"}),
+        (Given(["C", "A"]), 2, {"placement": "given", "serials": ["C", "A"]}),
+        (SameBoard(3), 1, {"placement": "same", "seed": 3}),
+        (SameBoardAsParent({}, 3), 1, {"placement": "parent", "seed": 3}),
+        (Spread(3), 1, {"placement": "spread", "seed": 3}),
+        (Distinct(2, 3), 2, {"placement": "distinct", "k": 2, "seed": 3}),
+    ],
+)
+def test_a_placement_says_for_how_many_boards_it_is_and_what_makes_it_reproducible(
+    placement: Placement, fan_out: int, record: dict[str, Any]
+) -> None:
+    assert placement.fan_out(BOARDS) == fan_out
+    assert placement.record() == record
+
+
+def test_offsets_are_recorded() -> None:
+    offsets = {"B": 2.0, "A": 1.0}
+    assert Spread(0, offsets).record()["offsets"] == {"A": 1.0, "B": 2.0}
+    assert Distinct(1, 0, offsets).record()["offsets"] == {"A": 1.0, "B": 2.0}
+
+
+def test_where_there_are_no_boards_none_is_chosen() -> None:
+    assert chosen(SameBoard(), 1, []) == chosen(Spread(), 1, []) == chosen(EachBoard(), 1, []) == [()]
+    assert EachBoard().fan_out([]) == 1
+
+
+def test_each_round_is_in_an_order_of_its_own() -> None:
+    rounds = chosen(Spread(1), 12)
+    assert len({tuple(rounds[begin : begin + 4]) for begin in (0, 4, 8)}) == 3
+
+
+def test_a_bitstream_is_the_same_under_its_path_in_whichever_form_and_by_its_content() -> None:
+    def where(source: Any) -> Any:
+        return SameBoard().choose(0, source, [f"board {number}" for number in range(1_000)])
+
+    named = make_class("Named", ["sha256"])
+    assert where("a/b.bin") == where(Path("a/b.bin")) == where(named("a/b.bin")) == where(b"a/b.bin")
+    assert where(bytearray(b"x")) == where(memoryview(b"x")) == where(b"x") != where(b"y")
+    # A name that is no UTF-8, as a directory lists it.
+    assert where(os.fsdecode(b"\xff.bin")) == where(b"\xff.bin")
 
 
 def test_alternating_reverses_every_second_round() -> None:
