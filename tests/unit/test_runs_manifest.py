@@ -244,6 +244,30 @@ def test_a_circuit_that_several_boards_measured_is_one_of_the_run() -> None:
     assert manifest["circuits"]["sha256"] == SHA
 
 
+def test_failures_of_different_kinds_and_boards_add_up() -> None:
+    rows = [
+        failure(0),
+        failure(1, error="timed_out"),
+        failure(2, serial="B"),
+        row(3),
+        failure(4, error="timed_out", firmware_version="1.9"),
+    ]
+    manifest = json.loads(made(*rows)[0])
+    assert (manifest["results"]["count"], manifest["results"]["failed"]) == (1, 4)
+    assert [(each["serial"], each["results"], each["failed"]) for each in manifest["boards"]] == [
+        ("A", 1, 3),
+        ("B", 0, 1),
+    ]
+
+
+def test_as_many_circuits_as_may_be_listed_are_listed_in_however_many_parts_they_come() -> None:
+    rows = [row(n) for n in range(LISTED)]
+    summary = Summary()
+    for part in (rows[:1], rows[1:700], rows[700:]):
+        summary.add(columns_of(part))
+    assert summary.manifest(TOLD)["circuits"]["sha256"] == [SHA[n % 2] for n in range(LISTED)]
+
+
 def test_of_many_circuits_the_manifest_has_their_digest() -> None:
     manifest = json.loads(made(*(row(n) for n in range(LISTED + 1)))[0])
     assert "sha256" not in manifest["circuits"]
