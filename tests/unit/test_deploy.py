@@ -219,6 +219,14 @@ def test_every_service_that_goes_on_says_whether_it_is_healthy(path: Path) -> No
 
 
 @pytest.mark.parametrize("path", COMPOSE_FILES, ids=lambda path: path.name)
+def test_what_fails_is_unhealthy_soon_and_what_starts_has_time(path: Path) -> None:
+    for name in _services(path).keys() & {"farm", "worker"}:
+        check = _services(path)[name]["healthcheck"]
+        assert check["retries"] * int(check["interval"].removesuffix("s")) <= 30, name
+        assert check["start_period"] == {"farm": "2m", "worker": "30s"}[name]
+
+
+@pytest.mark.parametrize("path", COMPOSE_FILES, ids=lambda path: path.name)
 def test_the_worker_s_check_looks_at_the_file_that_the_worker_touches(path: Path) -> None:
     worker = _services(path)["worker"]
     (file,) = [word.partition("=")[2] for word in worker["command"] if word.startswith("--alive-file=")]
