@@ -220,14 +220,14 @@ class Tries:
         codes = found["exit_code_by_key"]
         chosen = {name: reach.of(name, self.longest) for name, code in codes.items() if self._is_chosen(name, code)}
         codes.update((name, NO_TESTS) for name, numbers in chosen.items() if not numbers)
-        path.write_text(json.dumps(found))
         runs = (
             (name, partial(self._try, session, name, numbers, reach)) for name, numbers in chosen.items() if numbers
         )
         for name, code in _forked(runs, self.jobs):
             codes[name] = UNNOTICED if code == UNNOTICED else NOTICED
-            # Each time, since a run may be ended.
-            path.write_text(json.dumps(found))
+            # Each time, and never in part, since a run may be ended.
+            _write(path, found)
+        _write(path, found)
 
     def _is_chosen(self, name: str, before: int | None) -> bool:
         if self.again and before not in (UNNOTICED, NO_TESTS):
@@ -239,6 +239,12 @@ class Tries:
         self.activate(name)
         self._forget()
         return NOTICED if any(True for _ in self._run(session, numbers, reach.limit)) else UNNOTICED
+
+
+def _write(path: Path, value: object) -> None:
+    new = path.with_suffix(".new")
+    new.write_text(json.dumps(value))
+    new.replace(path)
 
 
 def _cpu_seconds() -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import count
 from typing import Any
 
 import pytest
@@ -80,6 +81,7 @@ SAID = f"{HUGE[:99]}…"
         (["abc", "x" * 200], "abc" + 100 * "!", "abc" + 100 * "!"),
         (["x"] * 30_000 + [HUGE], HUGE[:200], HUGE[:200]),
     ],
+    ids=count(),
 )
 def test_what_is_cut_ends_after_a_hundred_characters(asked: Any, form: str, said: str) -> None:
     error = without_echo(InvalidArgument(f"(no {form})", told=[{"name": form}, 5]), asked)
