@@ -6,6 +6,7 @@ would give it.
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sys
@@ -13,10 +14,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import cattrs  # noqa: F401 - these three are imported by verbs, which would do so in each fork
+import cattrs  # noqa: F401 - these are imported by verbs, which would do so in each fork
 import click
-import matplotlib.backends.backend_svg  # noqa: F401
+import matplotlib.backends.backend_svg
+import matplotlib.figure  # noqa: F401
 import psycopg2.extensions  # noqa: F401
+import tzlocal  # noqa: F401
 from recorded_host import Host
 from recording_farm import RecordingFarm
 
@@ -25,6 +28,8 @@ from icefarm.cli import VERBS as MODULES
 from icefarm.cli import main
 from icefarm.cli.commands.admin import accounts, database, tokens
 from icefarm.control.sessions.roster import RosterEntry
+from icefarm.control.storage import migrations, pool  # noqa: F401
+from icefarm.doctor import checks, farm_checks  # noqa: F401
 from icefarm.usb import uf2
 
 #: Arguments with which each verb prints something.  ``up`` is walked by tests/integration/test_up.py; ``reserve``,
@@ -75,6 +80,9 @@ def prepare(directory: Path) -> None:
     os.environ |= {"XDG_DATA_HOME": str(directory / "share"), "XDG_STATE_HOME": str(directory / "state")}
     for name in [name for name in os.environ if name.startswith(("ICEFARM", "USBIPICE", "PICO"))]:
         del os.environ[name]
+    # A fork that looks there for garbage gets a copy of all that is imported.
+    gc.freeze()
+    gc.disable()
 
 
 def full(descriptor: int) -> None:
