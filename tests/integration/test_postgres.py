@@ -21,7 +21,6 @@ from pytest_twisted import blockon, ensureDeferred
 from twisted.internet import defer, reactor
 from twisted.internet.protocol import Factory, Protocol
 
-from icefarm.control.storage import pool
 from icefarm.control.storage import pool as limits
 from icefarm.control.storage.pool import Database, check_dsn
 from icefarm.errors import Busy, InvalidArgument
@@ -278,7 +277,7 @@ async def test_a_full_disk_is_named_and_remembered_for_a_while(
         # The same connection goes on, and what it reads says nothing of room.
         assert await one(database) == 1
         assert (database.full(), database.problem) == (reason, None)
-        monkeypatch.setattr(pool, "FULL_FOR", -1.0)
+        monkeypatch.setattr(limits, "FULL_FOR", -1.0)
         assert database.full() == ""
     finally:
         await database.stop()
