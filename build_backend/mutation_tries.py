@@ -34,7 +34,7 @@ __all__ = ["NOTICED", "NO_TESTS", "UNNOTICED", "Reach", "Tries"]
 
 #: Exit codes, as mutmut has them.
 UNNOTICED, NOTICED, NO_TESTS = 0, 1, 33
-#: A change that makes a test this many times slower, in CPU seconds, is noticed; and some seconds for short ones.
+#: A change that makes tests this many times slower, in CPU seconds, is noticed; some more seconds are for short ones.
 SLOWER, AT_LEAST = 15, 5
 #: So are tests that sleep for so many seconds, and don't just get no processor.  They are looked at every so many.
 WAITS, LOOK = 10.0, 1.0
@@ -53,8 +53,8 @@ class Reach:
         return sorted((each for each in found if self.seconds[each] <= longest), key=lambda each: self.seconds[each])
 
     def limit(self, number: int) -> float:
-        """Return the CPU seconds that a test may take."""
-        return SLOWER * self.seconds[number] + AT_LEAST
+        """Return the CPU seconds that a test may take, beside those that others have left."""
+        return SLOWER * self.seconds[number]
 
 
 @define(eq=False)
@@ -203,14 +203,18 @@ class Tries:
     def _run(
         self, session: pytest.Session, numbers: Sequence[int], limit: Callable[[int], float] | None = None
     ) -> Iterator[int]:
-        """Run tests; yield the numbers of those that fail.  One that takes longer than its limit ends this process."""
+        """Run tests; yield the numbers of those that fail.  Where they take longer than their limits, the process ends.
+
+        What one test does not take is left for the next ones.
+        """
         # Nobody reads what they say.
         session.config.pluginmanager.unregister(name="terminalreporter")
         items = [session.items[number] for number in numbers]
         for number, item, following in zip(numbers, items, [*items[1:], None], strict=True):
             failed = session.testsfailed
             if limit is not None:
-                signal.setitimer(signal.ITIMER_PROF, limit(number))
+                left, _ = signal.getitimer(signal.ITIMER_PROF)
+                signal.setitimer(signal.ITIMER_PROF, (left or AT_LEAST) + limit(number))
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
             if session.testsfailed > failed:
                 yield number
