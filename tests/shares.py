@@ -22,17 +22,21 @@ __all__ = ["Share", "shared_out"]
 #: Seconds of the files that take the most, by work or by waiting, for the balance; others take about `USUAL`.
 LONG: Mapping[str, float] = {
     "test_runs_client.py": 9,
-    "test_echo.py": 6,
-    "test_several_routers.py": 5,
-    "test_http_api.py": 4,
-    "test_control_oidc.py": 3,
+    "test_several_routers.py": 3,
     "test_runs_replay.py": 3,
-    "test_cli_experiments.py": 2,
+    "test_echo.py": 2,
+    "test_http_api.py": 2,
     "test_control_sharing.py": 2,
-    "test_held.py": 2,
-    "test_bitstream.py": 2,
+    "test_bitstream.py": 1.5,
+    "test_bitstream_others.py": 1,
+    "test_cli_experiments.py": 1,
+    "test_cli_reading.py": 1,
+    "test_client_session.py": 1,
+    "test_control_oidc.py": 1,
+    "test_release_tools.py": 1,
+    "test_suites.py": 1,
 }
-USUAL = 0.3
+USUAL = 0.2
 #: What pytest remembers for ``--lf``: the tests that have failed.
 _FAILED = "cache/lastfailed"
 
