@@ -37,7 +37,7 @@ each = +@$(PYTHON) build_backend/suites.py "$(MAKE)" $(CORES) $(1)
 # Unit tests wait at times, and none of them is so slow that it comes near its limit: one more at a time.
 each_of_check = +@$(PYTHON) build_backend/suites.py "$(MAKE)" $$(($(CORES) + 1)) $(1)
 
-.PHONY: demo test check unit unit-check $(foreach suite,$(QUICK) $(ALL),$(firstword $(subst =, ,$(suite)))) coverage pythons oldest mutation release-check firmware attacks faults soak fuzz nightly bench screenshots pictures format clean farm venv lock lock-images dist sbom help docs
+.PHONY: demo test check unit unit-check $(foreach suite,$(QUICK) $(ALL),$(firstword $(subst =, ,$(suite)))) coverage pythons oldest mutation release-check page-tools firmware attacks faults soak fuzz nightly bench screenshots pictures format clean farm venv lock lock-images dist sbom help docs
 
 help:
 	@echo "make demo    start a farm of virtual boards, evaluate the example circuits, print results, stop"
@@ -119,7 +119,7 @@ $(UNIT_CHECK): unit-check-%: venv
 # Unit tests and those with real parts, in every process that they start; what is left out is in pyproject.toml.  A test
 # that fails does not keep the others from being measured.
 COVERAGE := COVERAGE_FILE="$(CURDIR)/build/coverage/data" $(BIN)/python -m coverage
-coverage: venv
+coverage: page-tools
 	mkdir -p build/coverage
 	$(COVERAGE) erase
 	@rm -f build/coverage/failed
@@ -155,7 +155,7 @@ release-check:
 integration: venv
 	$(PYTEST) tests/acceptance tests/attacks tests/integration -m integration $(PARALLEL) $(RANDOM_ORDER) --suite integration=600
 
-browser: venv
+browser: page-tools
 	$(PYTEST) tests/browser -m browser $(PARALLEL) $(RANDOM_ORDER) --suite browser=240
 
 faults-quick: venv
@@ -198,6 +198,10 @@ $(PAGE_PASSED): $(PAGE) | venv
 	@mkdir -p $(@D) && rm -f $@ && touch $@.begun
 	$(BIN)/python build_backend/frontend_tools.py test
 	@[ "$$ICEFARM_DASHBOARD" = skip ] || mv $@.begun $@
+
+# What the page is checked with, also in the browser.
+page-tools: venv
+	$(BIN)/python build_backend/frontend_tools.py install
 
 frontend-test:
 	@rm -f $(PAGE_PASSED)
