@@ -251,7 +251,7 @@ def _bench(circuit: Circuit) -> str:
     settings = f"#({parameters}) " if parameters else ""
     shown = ", ".join(f"count_{pin}" for pin in circuit.pins)
     template = " ".join(["%0d"] * len(circuit.pins))
-    end = f'#{circuit.window_us * UNITS} $display("{template}", {shown}); $finish;'
+    end = f'#{circuit.window_us * UNITS} $display("{template}", {shown}); $finish(0);'
     return "\n".join(
         [*lines, f"{circuit.top} {settings}circuit ({', '.join(ports)});", f"initial begin {end} end", "endmodule", ""]
     )
