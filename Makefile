@@ -153,13 +153,13 @@ release-check:
 	$(PYTHON) build_backend/version.py check
 
 integration: venv
-	$(PYTEST) tests/acceptance tests/attacks tests/integration -m integration $(PARALLEL) $(RANDOM_ORDER) --suite integration=600
+	$(PYTEST) tests/acceptance tests/attacks tests/integration -m integration $(PARALLEL) $(RANDOM_ORDER) --suite integration=650
 
 browser: page-tools
-	$(PYTEST) tests/browser -m browser $(PARALLEL) $(RANDOM_ORDER) --suite browser=240
+	$(PYTEST) tests/browser -m browser $(PARALLEL) $(RANDOM_ORDER) --suite browser=180
 
 faults-quick: venv
-	$(PYTEST) tests/faults -m 'faults and not slow' $(PARALLEL_FAULTS) $(RANDOM_ORDER) --suite faults-quick=120
+	$(PYTEST) tests/faults -m 'faults and not slow' $(PARALLEL_FAULTS) $(RANDOM_ORDER) --suite faults-quick=150
 
 # A minute of processor time, of two cores.
 fuzz-quick:

@@ -1,7 +1,7 @@
 """A pytest plugin that says where the time of a suite goes: by file, and whether the suite kept to its budget.
 
-``--suite NAME=SECONDS`` asks for it.  CPU time is that of the tests and of all processes that they start.  Unlike the
-time that passes, it hardly depends on what else the machine does.
+``--suite NAME=SECONDS`` asks for it; the budget is one of CPU time, that of the tests and of all processes that they
+start.  Unlike the time that passes, it hardly depends on what else the machine does, such as another suite.
 """
 
 from __future__ import annotations
@@ -115,11 +115,10 @@ class Budget:
         terminalreporter.write_line("  CPU s  passed s  tests  file")
         for file, cpu in self._cpu.most_common(SHOWN):
             terminalreporter.write_line(f"{cpu:7.1f} {self._passed[file]:9.1f} {self._tests[file]:6}  {file}")
-        took = time.monotonic() - self._begun
-        kept = "within" if took <= self._seconds else "BEYOND"
+        took, cpu = time.monotonic() - self._begun, self._cpu.total()
+        kept = "within" if cpu <= self._seconds else "BEYOND"
         terminalreporter.write_line(
-            f"{self._name} took {took:.0f} s, {kept} its budget of {self._seconds:.0f} s; CPU time of its tests:"
-            f" {self._cpu.total():.0f} s"
+            f"{self._name} took {cpu:.0f} s of CPU time, {kept} its budget of {self._seconds:.0f} s, in {took:.0f} s"
         )
         if self._passed_over:
             terminalreporter.write_line(f"passed over: {self._passed_over} thorough tests, which make test runs")
