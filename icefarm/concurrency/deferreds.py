@@ -5,6 +5,7 @@ In the background they run once, every so many seconds, whenever they are asked 
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from functools import partial
 from typing import Any, ClassVar, TypeVar
@@ -14,7 +15,6 @@ from twisted.internet.defer import (
     CancelledError,
     Deferred,
     DeferredList,
-    DeferredSemaphore,
     TimeoutError,
     ensureDeferred,
 )
@@ -55,36 +55,35 @@ def started(operation: Callable[[], Coroutine[Any, Any, T]]) -> Deferred[T]:
 async def outcomes(operations: Iterable[Callable[[], Coroutine[Any, Any, T]]], at_once: int) -> list[T | IcefarmError]:
     """Run all of them, ``at_once`` at a time, and return what each returned, or the `IcefarmError` that it raised.
 
-    Cancelling it cancels all that run.  Any other error is raised once all have ended.
+    Cancelling it cancels all that run, and starts no other.  Any other error is raised once all have ended.
     """
-    limit = DeferredSemaphore(at_once)
-    running = [_begun(limit, each) for each in operations]
-    results: list[T | IcefarmError] = []
-    for succeeded, result in await DeferredList(running, consumeErrors=True):
-        if not succeeded and isinstance(result, Failure):
-            # A cancelled list fails with its members' CancelledErrors, not with its own.
-            if not isinstance(result.value, IcefarmError):
-                result.raiseException()
-            results.append(result.value)
-        else:
-            results.append(result)
-    return results
+    left = deque(enumerate(operations))
+    ended: dict[int, T | IcefarmError] = {}
+    faults: list[Exception] = []
 
+    # Hundreds may fail without waiting, where a link is lost: a loop takes the next one, and nothing calls itself.
+    async def work() -> None:
+        while left:
+            number, operation = left.popleft()
+            try:
+                ended[number] = await operation()
+            except IcefarmError as error:
+                ended[number] = error
+            except Exception as fault:
+                faults.append(fault)
 
-def _begun(limit: DeferredSemaphore, operation: Callable[[], Coroutine[Any, Any, T]]) -> Deferred[T]:
-    """Start it as soon as there is a token for it; one that needs nothing which takes time does not need a token."""
-    if not limit.tokens:
-        return limit.run(started, operation)
-    running = started(operation)
-    if not running.called:
-        limit.acquire()
-        running.addBoth(_given_back, limit)
-    return running
+    def cancel(_: Deferred[None]) -> None:
+        left.clear()
+        faults.append(CancelledError())
+        running.cancel()
 
-
-def _given_back(result: T, limit: DeferredSemaphore) -> T:
-    limit.release()
-    return result
+    running = DeferredList([started(work) for _ in range(min(at_once, len(left)))])
+    done: Deferred[None] = Deferred(cancel)
+    running.addCallback(lambda _: done.callback(None))
+    await done
+    if faults:
+        raise faults[0]
+    return [ended[number] for number in sorted(ended)]
 
 
 async def failures(

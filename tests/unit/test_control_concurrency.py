@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import partial
 
 import pytest
@@ -60,6 +61,62 @@ async def test_giving_up_on_outcomes_gives_up_all_that_run() -> None:
     with pytest.raises(CancelledError):
         await gathering
     assert all(one.called for one in waiting)
+
+
+@ensureDeferred
+async def test_hundreds_that_fail_at_once_behind_those_that_run_all_end() -> None:
+    waiting: list[Deferred[str]] = [Deferred() for _ in range(2)]
+
+    async def fail() -> str:
+        raise Busy("no")
+
+    gathering = Deferred.fromCoroutine(outcomes([*(partial(value, one) for one in waiting), *[fail] * 5_000], 2))
+    for one in waiting:
+        one.callback("done")
+    results = await gathering
+    assert results[:2] == ["done", "done"]
+    assert [type(each) for each in results[2:]] == [Busy] * 5_000
+
+
+@ensureDeferred
+async def test_what_has_not_begun_when_outcomes_are_given_up_never_begins() -> None:
+    begun: list[int] = []
+
+    async def begin(number: int) -> str:
+        begun.append(number)
+        return await Deferred[str]()
+
+    gathering = Deferred.fromCoroutine(outcomes([partial(begin, number) for number in range(10)], 3))
+    gathering.cancel()
+    with pytest.raises(CancelledError):
+        await gathering
+    assert begun == [0, 1, 2]
+
+
+@ensureDeferred
+async def test_outcomes_that_were_given_up_are_none_even_if_an_operation_takes_no_notice() -> None:
+    async def persist() -> str:
+        with suppress(CancelledError):
+            await Deferred[str]()
+        return "all the same"
+
+    gathering = Deferred.fromCoroutine(outcomes([persist, persist], 1))
+    gathering.cancel()
+    with pytest.raises(CancelledError):
+        await gathering
+
+
+@ensureDeferred
+async def test_a_fault_keeps_no_other_from_running() -> None:
+    async def fault() -> str:
+        raise ZeroDivisionError
+
+    last: Deferred[str] = Deferred()
+    gathering = Deferred.fromCoroutine(outcomes([fault, partial(value, succeed("a")), partial(value, last)], 1))
+    assert not gathering.called
+    last.callback("b")
+    with pytest.raises(ZeroDivisionError):
+        await gathering
 
 
 @ensureDeferred
