@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
+import sys
 from math import inf, nan
 from typing import Any
 from urllib.parse import urlsplit
@@ -33,6 +34,7 @@ from icefarm.control.sessions.sign_in.authenticator import SignInPolicy
 from icefarm.control.sessions.sign_in.oidc_settings import OidcSettings, account_pairs
 from icefarm.control.wiring.server import ControlProcess
 from icefarm.control.wiring.service import ControlSettings
+from icefarm.errors import InvalidArgument
 from icefarm.oidc.issuer import checked_url
 from icefarm.twistd.collecting import spare_what_is_there
 from icefarm.twistd.json_log import LOG_FORMAT, LOG_LEVEL, logged
@@ -278,7 +280,11 @@ def makeService(options: Options) -> Any:
     spare_what_is_there()
     poll_directly(reactor)
     gather_later(reactor)
-    return logged(_service(options), options)
+    try:
+        service = _service(options)
+    except InvalidArgument as error:
+        sys.exit(f"control cannot start: {error}")
+    return logged(service, options)
 
 
 def _service(options: Options) -> ControlProcess:

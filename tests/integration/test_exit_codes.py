@@ -35,6 +35,17 @@ def test_control_that_cannot_listen_ends_with_1_and_says_why(tmp_path: Path) -> 
     assert f"control cannot start: Couldn't listen on 127.0.0.1:{port}" in ended.stdout + ended.stderr
 
 
+def test_control_that_would_send_its_ticket_for_all_to_read_ends_with_1_and_one_line(tmp_path: Path) -> None:
+    ended = _twistd(
+        "icefarm-control", "--router=http://192.0.2.1:8082", "--database=host=/nowhere", f"--data-dir={tmp_path}",
+        directory=tmp_path,
+    )  # fmt: skip
+    assert ended.returncode == 1
+    said = ended.stdout + ended.stderr
+    assert "control cannot start: a token is not sent to http://192.0.2.1:8082 without TLS" in said
+    assert "Traceback" not in said
+
+
 def test_a_worker_whose_boards_cannot_run_ends_with_1_and_says_why(tmp_path: Path) -> None:
     model = tmp_path / "model.so"
     model.write_text("this is no shared object\n")
