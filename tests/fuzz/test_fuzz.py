@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from random import Random
@@ -42,8 +43,12 @@ def test_an_input_that_takes_long_to_read_is_a_finding(tmp_path: Path, monkeypat
         while time.thread_time() - began < 0.02:
             pass
 
+    class Once(Target):
+        def inputs(self, random: Random) -> Iterator[bytes]:
+            yield random.randbytes(8)
+
     monkeypatch.setattr(__main__, "_SLOW", 0.01)
-    assert __main__.fuzz(Target("slow", check, lambda: [b"bytes"]), 1e-3, 1, tmp_path) == (1, 1)
+    assert __main__.fuzz(Once("slow", check, list), 600, 1, tmp_path) == (1, 1)
     (finding,) = tmp_path.iterdir()
     assert finding.name.startswith("slow-")
 

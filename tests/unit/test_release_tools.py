@@ -198,8 +198,8 @@ def test_a_part_without_end_is_ended_with_all_that_it_started(tmp_path: Path) ->
         "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)']); "
         f"open({str(tmp_path / 'pid')!r}, 'w').write(str(child.pid)); time.sleep(600)"
     )
-    result = nightly.run(_part(script, minutes=1 / 60), tmp_path)
-    assert (result.passed, result.says) == (False, "no end after 0.0166667 minutes")
+    result = nightly.run(_part(script, minutes=1 / 12), tmp_path)
+    assert (result.passed, result.says) == (False, "no end after 0.0833333 minutes")
     pid = int((tmp_path / "pid").read_text())
     wait_until(lambda: not _runs(pid), "what it started has ended", 10.0)
 
