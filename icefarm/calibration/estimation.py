@@ -301,5 +301,6 @@ def _with_sessions(fit: _Fit, rows: Sequence[_Row], prior: Prior) -> _Fit:
         covariance=scaled.covariance,
         noise=max(0.0, within * typical - counting),
         freedom=freedom,
+        residuals=scaled.residuals,
         session_noise=(between / freedom - within) * typical * count / len(rows),
     )
