@@ -221,7 +221,8 @@ def _write(into: Path, results: Mapping[str, Result], commit: str) -> None:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the parts that are named, or all; return the exit code."""
+    """Run the parts that are named, or all; return the exit code.  After SIGTERM the part that runs ends, too."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("names", nargs="*", metavar="PART", help=f"of {', '.join(part.name for part in PARTS)}")
     parser.add_argument("--seconds", type=int, default=600, help="of each fuzzer")

@@ -17,6 +17,7 @@ from attrs import Factory, frozen
 from waiting import wait_until
 
 from build_backend import mutation, mutation_tries, nightly, version
+from icefarm.testing.processes.farm_process import OwnProcess
 
 ROOT = Path(__file__).resolve().parents[2]
 CHANGELOG = "# Changelog\n\n## Unreleased\n\n### Added\n- A thing.\n\n## 1.0.0 - 2026-11-29\n\n### Added\n- All.\n"
@@ -192,14 +193,33 @@ def test_a_part_that_fails_halfway_says_how_far_it_came(tmp_path: Path) -> None:
     assert (result.passed, result.says) == (False, "3 passed in 2 s, exit code 1: make: it broke")
 
 
+def test_a_run_that_is_ended_ends_its_part(tmp_path: Path) -> None:
+    part = f"import os, time; open({str(tmp_path / 'pid')!r}, 'w').write(f'{{os.getpid()}}.'); time.sleep(600)"
+    run = f"""
+import sys
+from pathlib import Path
+from build_backend import nightly
+nightly.INTO = Path({str(tmp_path)!r})
+nightly.parts = lambda *_: (nightly.Part("endless", "it", (sys.executable, "-c", {part!r}), 9),)
+nightly.PARTS = nightly.parts()
+nightly.main([])
+"""
+    with OwnProcess([sys.executable, "-c", run], cwd=ROOT, stderr=subprocess.DEVNULL) as process:
+        told = tmp_path / "pid"
+        wait_until(lambda: told.is_file() and told.read_text().endswith("."), "the part runs", 60.0)
+        process.terminate()
+        assert process.wait(60) != 0
+    wait_until(lambda: not _runs(int(told.read_text()[:-1])), "the part has ended", 10.0)
+
+
 def test_a_part_without_end_is_ended_with_all_that_it_started(tmp_path: Path) -> None:
     script = (
         "import subprocess, sys, time; "
         "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)']); "
         f"open({str(tmp_path / 'pid')!r}, 'w').write(str(child.pid)); time.sleep(600)"
     )
-    result = nightly.run(_part(script, minutes=1 / 12), tmp_path)
-    assert (result.passed, result.says) == (False, "no end after 0.0833333 minutes")
+    result = nightly.run(_part(script, minutes=1 / 30), tmp_path)
+    assert (result.passed, result.says) == (False, "no end after 0.0333333 minutes")
     pid = int((tmp_path / "pid").read_text())
     wait_until(lambda: not _runs(pid), "what it started has ended", 10.0)
 
