@@ -193,6 +193,8 @@ def test_a_board_that_breaks_again_and_again_is_tested_ever_less_often() -> None
     life, _ = run(life, e.TimedOutWaiting(), e.Failed("still"), *FLASH, e.Failed("still"))
     assert first is not None
     assert time_limit(life) == 2 * first
+    for relapses in (100, 10_000, 10**400):
+        assert time_limit(evolve(life, relapses=relapses)) == s.RETEST_LONGEST
 
 
 def test_a_result_forgives_failures_and_only_many_of_them_what_a_board_was_set_aside_for() -> None:

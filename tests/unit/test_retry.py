@@ -10,7 +10,7 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.python.failure import Failure
 
 from icefarm.bus import Bus
-from icefarm.concurrency.retry import retry_pause
+from icefarm.concurrency.retry import doubled, retry_pause
 from icefarm.contract import Role
 from icefarm.errors import IcefarmError
 from icefarm.wamp.credentials import Credentials
@@ -22,6 +22,11 @@ CHANCES = st.floats(0.0, 1.0)
 @given(away=st.floats(0.0, 5.0), chance=CHANCES)
 def test_in_the_first_seconds_it_is_tried_two_to_five_times_a_second(away: float, chance: float) -> None:
     assert 0.2 <= retry_pause(away, chance, longest=5.0) <= 0.5
+
+
+@pytest.mark.parametrize(("times", "seconds"), [(-1, 2), (0, 2), (1, 4), (3, 16), (5, 60), (5_000, 60), (10**400, 60)])
+def test_a_doubled_pause_grows_to_the_longest_and_stays(times: int, seconds: float) -> None:
+    assert doubled(2.0, times, 60.0) == seconds
 
 
 @given(away=st.floats(5.0, 1e6), chance=CHANCES)

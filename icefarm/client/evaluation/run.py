@@ -21,6 +21,7 @@ from icefarm.client.evaluation.run_report import CircuitKeeper, RunNotes
 from icefarm.client.evaluation.scheduler import Dispatch, WorkLeft
 from icefarm.client.evaluation.tasks import Blame, Item, Sending, TaskOutcome, blame
 from icefarm.concurrency.clock import Clock
+from icefarm.concurrency.retry import doubled
 from icefarm.contract import Measurement
 from icefarm.errors import IcefarmError, InternalError, LinkLost, ReservationEnded, Withdrawn
 
@@ -386,7 +387,7 @@ class EvaluationRun:
         elif fault is Blame.BOARD and serial not in self._resting:
             failures = self._failures[serial] = self._failures.get(serial, 0) + 1
             if failures > FAILURES_IN_A_ROW:
-                delay = min(REST_FIRST * 2.0 ** (failures - FAILURES_IN_A_ROW - 1), REST_LONGEST)
+                delay = doubled(REST_FIRST, failures - FAILURES_IN_A_ROW - 1, REST_LONGEST)
                 self._dispatch.rest(serial)
                 self._resting[serial] = self._clock.callLater(delay, self._rested, serial)
 

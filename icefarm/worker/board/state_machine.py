@@ -42,6 +42,7 @@ from __future__ import annotations
 
 from attrs import evolve, frozen
 
+from icefarm.concurrency.retry import doubled
 from icefarm.contract import DeviceStatus
 from icefarm.usb.usb_events import DriveAdded, DriveRemoved, TtyAdded, TtyRemoved
 from icefarm.worker.board import events as e
@@ -129,7 +130,7 @@ def time_limit(life: Life) -> float | None:
         case s.Gone(waiting=True):
             return s.REPLUG_LIMIT
         case s.Broken():
-            return min(s.RETEST_FIRST * 2.0 ** max(0, life.relapses - 1), s.RETEST_LONGEST)
+            return doubled(s.RETEST_FIRST, life.relapses - 1, s.RETEST_LONGEST)
         case s.Cycling(done=done):
             return s.RESTART_LIMIT if done else s.CYCLE_LIMIT
         case s.Gone() | s.Ready() | s.Reserved():
