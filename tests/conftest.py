@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import resource
 import signal
 from collections.abc import Iterator
 from functools import cache
@@ -29,8 +30,16 @@ else:
     settings.register_profile("quick", settings.default, max_examples=10)
 
 TESTS = Path(__file__).parent
+#: Files that may be open.
+MOST_FILES = 16_384
 # Farms get copies of a database that is made once (icefarm/testing/processes/clusters.py).
 os.environ.setdefault("ICEFARM_TEST_CLUSTERS", str(TESTS.parent / "build" / "tests" / "clusters"))
+
+# A farm of 200 boards in this process has more files open than many systems allow it at first, which is 1,024.
+_soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+if _soft != resource.RLIM_INFINITY:
+    _most = MOST_FILES if _hard == resource.RLIM_INFINITY else min(_hard, MOST_FILES)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(_soft, _most), _hard))
 
 # A shell that starts a test run in the background has it ignore Ctrl-C, and every process that a test starts inherits
 # that: those that a test interrupts would never notice.

