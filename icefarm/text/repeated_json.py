@@ -31,8 +31,11 @@ def repeated_json(encode: Encode, values: Sequence[Mapping[str, Any] | None]) ->
 def _are_the_same(equal: Sequence[Any]) -> bool:
     """Tell whether equal mappings are written the same.
 
-    1, 1.0 and True are equal, and written differently; what is in lists and mappings is not looked at.
+    1, 1.0 and True are equal, and written differently; so are the same keys in another order.  What is in lists and
+    mappings is not looked at.
     """
+    if len(set(map(tuple, equal))) > 1:
+        return False
     for values in zip(*map(dict.values, equal), strict=True):
         types = set(map(type, values))
         if len(types) > 1 or not types.isdisjoint((list, dict)):

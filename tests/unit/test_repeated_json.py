@@ -33,5 +33,7 @@ def test_equal_neighbours_are_written_once_unless_they_look_different() -> None:
     )
     assert asked == [{"a": 1}, {"a": 2}, {"a": 2}]
     assert repeated_json(encode, [{"a": 1}, {"a": 1.0}, {"a": True}]) == ['{"a": 1}', '{"a": 1.0}', '{"a": true}']
+    in_another_order = [{"a": 1.0, "b": 1}, {"b": 1.0, "a": 1}]
+    assert repeated_json(json.dumps, in_another_order) == list(map(json.dumps, in_another_order))
     # What is in a list may look different as well, so it is not compared.
     assert repeated_json(encode, [{"a": [1]}, {"a": [True]}]) == ['{"a": [1]}', '{"a": [true]}']
