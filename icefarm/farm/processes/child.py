@@ -12,10 +12,11 @@ from __future__ import annotations
 import argparse
 import ctypes
 import os
-import resource
 import signal
 import sys
 from collections.abc import Sequence
+
+from icefarm.system.open_files import allow_open_files
 
 __all__ = ["child_command", "main"]
 
@@ -47,14 +48,6 @@ def child_command(
         identity.append("--namespace")
     shim = ["-m", "icefarm.farm.processes.child", "--parent", str(os.getpid()), "--signal", death_signal.name]
     return [sys.executable, *shim, *identity, "--", *command]
-
-
-def _raise_descriptor_limit() -> None:
-    """Raise the limit of descriptors to the hard one: many systems start with 1024, and each connection takes one."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = MOST_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MOST_DESCRIPTORS)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _end_with_parent(parent: int, death_signal: signal.Signals) -> None:
@@ -103,7 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Set the process up and exec the command; returns only by an exception."""
     options = _parse(sys.argv[1:] if arguments is None else arguments)
     os.setsid()
-    _raise_descriptor_limit()
+    allow_open_files(MOST_DESCRIPTORS)
     if options.uid is not None:
         become = _enter_namespace if options.namespace else _drop_rights
         become(options.uid, options.uid if options.gid is None else options.gid)
